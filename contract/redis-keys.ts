@@ -1,0 +1,12 @@
+/** The namespace is in braces so that all its keys are in one hash slot on a cluster. */
+export function headKey(namespace: string): string {
+  return `fp:{${namespace}}:head`;
+}
+
+export function serviceKey(namespace: string, service: string): string {
+  return `fp:{${namespace}}:s:${service}`;
+}
+
+export function catalogKey(namespace: string): string {
+  return `fp:{${namespace}}:catalog`;
+}

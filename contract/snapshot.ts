@@ -1,0 +1,67 @@
+import * as v from "valibot";
+import type { Registration, Status } from "./registration.ts";
+import { decodeDocument, documentEntries, safeInteger } from "./document.ts";
+
+/** `suspect` is a registration that etcd has lost and the publisher still holds: it is served as healthy. */
+export type InstanceStatus = Status | "suspect";
+
+/** A registration as it is published. */
+export interface Instance extends Omit<Registration, "status"> {
+  readonly status: InstanceStatus;
+}
+
+/** The instances of one service, ordered by id. */
+export interface ServiceSnapshot {
+  readonly namespace: string;
+  readonly service: string;
+  readonly epoch: number;
+  readonly revision: number;
+  /** The etcd revision this was made from. */
+  readonly etcdRevision: number;
+  /** RFC 3339, UTC, by the publisher's clock. */
+  readonly publishedAt: string;
+  /**
+   * On a tombstone, the snapshot of a service that has ended: milliseconds since the epoch until which the service
+   * counts as known and without instances. Afterwards it counts as unknown.
+   */
+  readonly tombstoneUntil?: number;
+  readonly instances: readonly Instance[];
+}
+
+const snapshotSchema = v.object({
+  ...documentEntries("service"),
+  service: v.string(),
+  epoch: safeInteger,
+  revision: safeInteger,
+  etcdRevision: safeInteger,
+  publishedAt: v.string(),
+  tombstoneUntil: v.exactOptional(safeInteger),
+  instances: v.array(
+    v.looseObject({
+      id: v.string(),
+      address: v.string(),
+      port: safeInteger,
+      protocol: v.string(),
+      url: v.exactOptional(v.string()),
+      version: v.exactOptional(v.string()),
+      region: v.exactOptional(v.string()),
+      zone: v.exactOptional(v.string()),
+      weight: safeInteger,
+      tags: v.array(v.string()),
+      metadata: v.record(v.string(), v.string()),
+      status: v.picklist(["up", "draining", "down", "suspect"]),
+      cause: v.exactOptional(v.string()),
+      registeredAt: v.string(),
+    }),
+  ),
+});
+
+export function encodeSnapshot(snapshot: ServiceSnapshot): string {
+  return JSON.stringify({ schema: 1, kind: "service", ...snapshot });
+}
+
+/** Throws `unavailable` unless `text` is a snapshot of exactly this service, in a schema this build knows. */
+export function decodeSnapshot(text: string, namespace: string, service: string): ServiceSnapshot {
+  const { schema: _schema, kind: _kind, ...snapshot } = decodeDocument(snapshotSchema, text, { namespace, service });
+  return snapshot;
+}

@@ -1,0 +1,77 @@
+import type { MiddlewareHandler } from "hono";
+import { FingerpostError } from "../kernel/errors.ts";
+import { bearerToken, digestsEqual, sha256 } from "../kernel/secret.ts";
+import { isLoopback } from "./listen.ts";
+
+/**
+ * Refuses requests that a browser was tricked into sending to a loopback port: a Host that is not ours (DNS
+ * rebinding), or an Origin of any kind, since no page is meant to call these APIs.
+ */
+export function refuseForgedRequests(hostListening: string): MiddlewareHandler {
+  return async (context, next) => {
+    if (isLoopback(hostListening)) {
+      const host = hostOf(context.req.header("host") ?? "");
+      if (!isLoopback(host)) {
+        throw new FingerpostError("misdirected", `Host "${host}" is not served here: use ${hostListening}.`);
+      }
+    }
+    if (context.req.header("origin") !== undefined) {
+      throw new FingerpostError("permission_denied", "Requests from web pages are refused.");
+    }
+    await next();
+  };
+}
+
+/** Requires `Authorization: Bearer` with `token`; without a token configured, lets everything pass. */
+export function requireBearer(token: string | undefined): MiddlewareHandler {
+  const expected = token === undefined ? undefined : sha256(token);
+  return async (context, next) => {
+    if (expected !== undefined) {
+      const given = bearerToken(context.req.header("authorization"));
+      if (given === undefined || !digestsEqual(await sha256(given), await expected)) {
+        throw new FingerpostError("unauthenticated", "A valid bearer token is required.");
+      }
+    }
+    await next();
+  };
+}
+
+/**
+ * The JSON body of a request. Throws `unsupported_media_type` for another content type, and `invalid_argument` for
+ * a body over `bytesMax` (without reading the rest of it) or one that is not JSON.
+ */
+export async function readJson(request: Request, bytesMax: number): Promise<unknown> {
+  const type = request.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
+  if (type !== "application/json") {
+    throw new FingerpostError("unsupported_media_type", "Send the body with Content-Type: application/json.");
+  }
+  const text = await readText(request, bytesMax);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new FingerpostError("invalid_argument", "The body is not JSON.", {
+      violations: [{ pointer: "", detail: "must be JSON" }],
+      cause,
+    });
+  }
+}
+
+async function readText(request: Request, bytesMax: number): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > bytesMax) {
+      throw new FingerpostError("invalid_argument", "The body is too large.", {
+        violations: [{ pointer: "", detail: `must be at most ${bytesMax} bytes` }],
+      });
+    }
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+function hostOf(header: string): string {
+  return header.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+}

@@ -1,0 +1,105 @@
+/**
+ * What the registrar asks of etcd. Revisions are numbers (etcd's int64 stays far below 2^53), lease ids decimal
+ * strings (they use all 64 bits). Every call rejects with an EtcdError, never hangs past its deadline, and none
+ * retries a write by itself: the caller knows whether it may.
+ */
+
+export interface KeyValue {
+  readonly key: string;
+  readonly value: string;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  /** "0" without a lease. */
+  readonly lease: string;
+}
+
+/** A condition of a transaction. `createRevision` and `modRevision` 0 mean that the key does not exist. */
+export type Compare =
+  | { readonly key: string; readonly target: "createRevision" | "modRevision"; readonly equals: number }
+  | { readonly key: string; readonly target: "lease" | "value"; readonly equals: string };
+
+export type Operation =
+  | { readonly type: "put"; readonly key: string; readonly value: string; readonly lease?: string }
+  | { readonly type: "delete"; readonly key: string }
+  | { readonly type: "get"; readonly key: string };
+
+export interface TransactionResult {
+  readonly succeeded: boolean;
+  readonly revision: number;
+  /** One element an operation of the branch that ran: the key found for a `get`, undefined otherwise. */
+  readonly results: readonly (KeyValue | undefined)[];
+}
+
+export interface Page {
+  readonly entries: readonly KeyValue[];
+  /** Of the whole list: the first page's, at which the others are pinned. */
+  readonly revision: number;
+}
+
+export interface WatchEvent {
+  readonly type: "put" | "delete";
+  /** Of a delete only `key` and `modRevision` are of now; the value and lease are those it had, "" when unknown. */
+  readonly entry: KeyValue;
+}
+
+export interface WatchHandlers {
+  /** The server has made the watch; events follow from here. */
+  onCreated(): void;
+  /** Whole revisions, in order: fragments are put together before. */
+  onEvents(events: readonly WatchEvent[]): void;
+  /** The end of this watch, once, and last. `compactRevision` when what was asked for is no longer there. */
+  onEnd(reason: { readonly compactRevision?: number; readonly error?: EtcdError }): void;
+}
+
+export interface LeaseRenewal {
+  readonly lease: string;
+  /** 0: the lease has ended. */
+  readonly ttlSeconds: number;
+}
+
+export interface RenewalHandlers {
+  onRenewal(renewal: LeaseRenewal): void;
+  /** The end of the stream, once, and last. */
+  onEnd(error: EtcdError): void;
+}
+
+/** A LeaseKeepAlive stream. */
+export interface RenewalStream {
+  renew(lease: string): void;
+  close(): void;
+}
+
+export interface Etcd {
+  /** Linearizable. */
+  get(key: string): Promise<{ readonly entry: KeyValue | undefined; readonly revision: number }>;
+  /** Pages in key order, all at the revision of the first. */
+  list(prefix: string, signal: AbortSignal): AsyncIterable<Page>;
+  transact(
+    compares: readonly Compare[],
+    success: readonly Operation[],
+    failure?: readonly Operation[],
+  ): Promise<TransactionResult>;
+  grantLease(ttlSeconds: number): Promise<{ readonly lease: string; readonly ttlSeconds: number }>;
+  /** Ends a lease and deletes its keys; one that has already ended is no error. */
+  revokeLease(lease: string): Promise<void>;
+  /** Watches a prefix from `startRevision` on; returns how to stop it, after which no handler is called. */
+  watch(prefix: string, startRevision: number, handlers: WatchHandlers): () => void;
+  openRenewals(handlers: RenewalHandlers): RenewalStream;
+  close(): Promise<void>;
+}
+
+/**
+ * `compacted`: the revision asked for is gone. `unauthenticated` and `permission_denied`: credentials or role.
+ * `invalid`: our request is wrong. `unavailable`: not reached, timed out, or no leader; worth a retry.
+ */
+export type EtcdErrorCode = "compacted" | "unauthenticated" | "permission_denied" | "invalid" | "unavailable";
+
+export class EtcdError extends Error {
+  override readonly name = "EtcdError";
+  readonly code: EtcdErrorCode;
+
+  constructor(code: EtcdErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}
