@@ -1,0 +1,112 @@
+import { hostname } from "node:os";
+import { InvalidArgumentError, type Command } from "commander";
+import { systemClock, sleep } from "../../kernel/clock.ts";
+import { createBackoff } from "../../kernel/backoff.ts";
+import { messageOf } from "../../kernel/errors.ts";
+import { systemRandom } from "../../kernel/random.ts";
+import { shutdownSignal } from "../../node/shutdown.ts";
+import { call, CallError } from "../http.ts";
+import { addRegistrarTarget, namespaceOption, namespacePath, tokenFromEnvironment } from "../target.ts";
+
+interface RegisterOptions {
+  readonly address: string;
+  readonly port: number;
+  readonly id?: string;
+  readonly protocol?: string;
+  readonly url?: string;
+  readonly instanceVersion?: string;
+  readonly region?: string;
+  readonly zone?: string;
+  readonly weight?: number;
+  readonly tag: readonly string[];
+  readonly meta: Readonly<Record<string, string>>;
+  readonly ttl: number;
+  readonly namespace: string;
+  readonly registrar: string;
+}
+
+export function addRegister(program: Command): void {
+  const command = program
+    .command("register")
+    .description("Register an instance and keep it alive until this command is stopped; then deregister it.")
+    .argument("<service>", "name of the service")
+    .requiredOption("--address <host>", "host name or IP address callers connect to")
+    .requiredOption("--port <port>", "its port", parseNumber)
+    .option("--id <id>", "id of the instance (default: host name and port)")
+    .option("--protocol <name>", "http, https, grpc, tcp, ... (default: http)")
+    .option("--url <url>", "public URL, where it differs from address and port")
+    .option("--instance-version <version>", "version of the instance")
+    .option("--region <name>", "region it runs in")
+    .option("--zone <name>", "zone it runs in")
+    .option("--weight <n>", "share of traffic relative to the others (default: 100)", parseNumber)
+    .option("--tag <tag>", "tag; repeats", collect, [])
+    .option("--meta <key=value>", "metadata entry; repeats", collectEntry, {})
+    .option("--ttl <seconds>", "how long it may miss heartbeats", parseNumber, 15)
+    .addOption(namespaceOption());
+  addRegistrarTarget(command);
+  command.action((service: string, options: RegisterOptions) => register(service, options));
+}
+
+async function register(service: string, options: RegisterOptions): Promise<void> {
+  const signal = shutdownSignal();
+  const id = options.id ?? `${hostname()}-${options.port}`;
+  const token = tokenFromEnvironment();
+  const path = `${namespacePath(options.namespace)}/services/${encodeURIComponent(service)}/instances/${encodeURIComponent(id)}`;
+  const body = registration(options);
+
+  await call(options.registrar, path, { method: "PUT", body, token });
+  console.log(`registered ${service}/${id}; Ctrl-C deregisters it`);
+
+  const intervalMs = (options.ttl * 1000) / 3;
+  const backoff = createBackoff({ baseMs: 500, capMs: intervalMs, random: systemRandom });
+  let failing = false;
+  while (!signal.aborted) {
+    await sleep(systemClock, failing ? backoff.next() : intervalMs, signal);
+    if (signal.aborted) break;
+    try {
+      await heartbeat(options.registrar, path, body, token);
+      if (failing) console.error("the registrar answers again");
+      failing = false;
+      backoff.reset();
+    } catch (error) {
+      if (error instanceof CallError && error.status >= 400 && error.status < 500 && error.status !== 429) throw error;
+      if (!failing) console.error(`heartbeat failed, trying again: ${messageOf(error)}`);
+      failing = true;
+    }
+  }
+  await call(options.registrar, path, { method: "DELETE", token });
+  console.log(`deregistered ${service}/${id}`);
+}
+
+/** One heartbeat; a registrar that does not know the instance any more is given the registration again. */
+async function heartbeat(registrar: string, path: string, body: unknown, token: string | undefined): Promise<void> {
+  try {
+    await call(registrar, `${path}/heartbeat`, { method: "POST", token });
+  } catch (error) {
+    if (!(error instanceof CallError) || error.status !== 404) throw error;
+    await call(registrar, path, { method: "PUT", body, token });
+  }
+}
+
+function registration(options: RegisterOptions): Record<string, unknown> {
+  const { address, port, protocol, url, instanceVersion: version, region, zone, weight } = options;
+  // JSON leaves out what is undefined, and the registrar fills in its defaults.
+  const rest = { protocol, url, version, region, zone, weight };
+  return { address, port, ...rest, tags: options.tag, metadata: options.meta, ttlSeconds: options.ttl };
+}
+
+function parseNumber(value: string): number {
+  const number = Number(value);
+  if (value.trim() === "" || Number.isNaN(number)) throw new InvalidArgumentError("It must be a number.");
+  return number;
+}
+
+function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value];
+}
+
+function collectEntry(value: string, previous: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const at = value.indexOf("=");
+  if (at < 1) throw new InvalidArgumentError("It must be key=value.");
+  return { ...previous, [value.slice(0, at)]: value.slice(at + 1) };
+}

@@ -1,0 +1,15 @@
+import type { Command } from "commander";
+import { call } from "../http.ts";
+import { addRegistrarTarget, tokenFromEnvironment } from "../target.ts";
+
+export function addStatus(program: Command): void {
+  const command = program
+    .command("status")
+    .description("Show how a registrar is, as JSON; the exit code is 1 while it is not ready.");
+  addRegistrarTarget(command);
+  command.action(async ({ registrar }: { readonly registrar: string }) => {
+    const status = await call(registrar, "/v1/status", { token: tokenFromEnvironment() });
+    console.log(JSON.stringify(status, undefined, 2));
+    await call(registrar, "/readyz");
+  });
+}

@@ -1,0 +1,155 @@
+import { readFileSync } from "node:fs";
+import { parse, TomlError } from "smol-toml";
+import * as v from "valibot";
+import { messageOf } from "../../kernel/errors.ts";
+import { settings, settingsOf, type ProcessName, type Setting } from "./settings.ts";
+
+export const CONFIG_FILE_DEFAULT = "fingerpost.toml";
+
+/** Everything wrong with a configuration, one line each: the place it was set, and the rule. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(["The configuration is not valid:", ...problems.map((problem) => `  ${problem}`)].join("\n"));
+    this.problems = problems;
+  }
+}
+
+export interface ConfigSources {
+  /** Path of the TOML file; undefined reads fingerpost.toml if there is one. */
+  readonly file: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** By setting path: what the command line said, as it said it. */
+  readonly flags: ReadonlyMap<string, string | boolean>;
+}
+
+export type ConfigValues = ReadonlyMap<string, unknown>;
+
+interface Given {
+  readonly value: unknown;
+  readonly origin: string;
+}
+
+/**
+ * The settings of one process by path: file, environment over it, flags over that, defaults below. Throws ConfigError
+ * with every unknown key and bad value at once.
+ */
+export function loadConfig(process: ProcessName, sources: ConfigSources): ConfigValues {
+  const problems: string[] = [];
+  const fromFile = readFile(sources.file, problems);
+  const values = new Map<string, unknown>();
+  for (const setting of settingsOf(process)) {
+    const given = find(setting, sources, fromFile, problems);
+    if (!given) {
+      values.set(setting.path, setting.default);
+      continue;
+    }
+    const parsed = v.safeParse(setting.schema, given.value);
+    if (parsed.success) values.set(setting.path, parsed.output);
+    else for (const issue of parsed.issues) problems.push(describe(setting, given, issue));
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return values;
+}
+
+/** Ends a composition of values that are wrong only together. */
+export function refuse(...problems: string[]): never {
+  throw new ConfigError(problems);
+}
+
+function find(
+  setting: Setting,
+  sources: ConfigSources,
+  fromFile: ReadonlyMap<string, unknown>,
+  problems: string[],
+): Given | undefined {
+  const flag = sources.flags.get(setting.path);
+  if (flag !== undefined) return { value: coerce(setting, flag), origin: setting.flag?.split(" ")[0] ?? setting.path };
+
+  const fileVariable = `${setting.env}_FILE`;
+  const secretFile = setting.secret ? sources.env[fileVariable] : undefined;
+  const variable = sources.env[setting.env];
+  if (variable !== undefined && secretFile !== undefined) {
+    problems.push(`${setting.env} and ${fileVariable} are both set: keep one`);
+  }
+  if (variable !== undefined) return { value: coerce(setting, variable), origin: setting.env };
+  if (secretFile !== undefined) {
+    try {
+      return { value: coerce(setting, readFileSync(secretFile, "utf8").trim()), origin: fileVariable };
+    } catch (error) {
+      problems.push(`${fileVariable}: cannot be read: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+  if (fromFile.has(setting.path)) return { value: fromFile.get(setting.path), origin: `${setting.path} in the file` };
+  return undefined;
+}
+
+/** Text from the environment or a flag as the type the setting has in the file. */
+function coerce(setting: Setting, given: string | boolean): unknown {
+  if (typeof given === "boolean") return given;
+  switch (setting.kind) {
+    case "text":
+      return given;
+    case "list":
+      return given
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== "");
+    case "number":
+      return given.trim() === "" || Number.isNaN(Number(given)) ? given : Number(given);
+    case "boolean":
+      return given === "true" ? true : given === "false" ? false : given;
+  }
+}
+
+function describe(setting: Setting, given: Given, issue: v.BaseIssue<unknown>): string {
+  const shown = setting.secret ? "" : ` (it is ${JSON.stringify(issue.input)})`;
+  return `${given.origin}: ${issue.message}${shown}`;
+}
+
+function readFile(path: string | undefined, problems: string[]): ReadonlyMap<string, unknown> {
+  const values = new Map<string, unknown>();
+  let text: string;
+  try {
+    text = readFileSync(path ?? CONFIG_FILE_DEFAULT, "utf8");
+  } catch (error) {
+    const absent = error instanceof Error && "code" in error && error.code === "ENOENT";
+    if (path !== undefined || !absent) problems.push(`${path ?? CONFIG_FILE_DEFAULT}: ${messageOf(error)}`);
+    return values;
+  }
+  try {
+    flatten(parse(text), "", values);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    // The parser's own message quotes the line, and the line may hold a secret.
+    problems.push(`${path ?? CONFIG_FILE_DEFAULT}: is not TOML: see line ${error.line}, column ${error.column}`);
+    return values;
+  }
+  const known = new Set(settings.map((setting) => setting.path));
+  for (const key of values.keys()) {
+    if (known.has(key)) continue;
+    problems.push(`${key} in the file: is not a known setting${suggestion(key, known)}`);
+  }
+  return values;
+}
+
+function flatten(table: Readonly<Record<string, unknown>>, prefix: string, into: Map<string, unknown>): void {
+  for (const [key, value] of Object.entries(table)) {
+    const path = prefix === "" ? key : `${prefix}.${key}`;
+    if (isTable(value)) flatten(value, path, into);
+    else into.set(path, value);
+  }
+}
+
+function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+function suggestion(key: string, known: ReadonlySet<string>): string {
+  const last = key.split(".").at(-1);
+  const same = [...known].filter((path) => path.split(".").at(-1) === last);
+  return same.length > 0 ? `; did you mean ${same.join(" or ")}?` : "";
+}

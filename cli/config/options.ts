@@ -1,0 +1,40 @@
+import type { Command } from "commander";
+import { CONFIG_FILE_DEFAULT, loadConfig, type ConfigValues } from "./load.ts";
+import { settingsOf, type ProcessName, type Setting } from "./settings.ts";
+
+/** Gives a process' command its flags, and a help that names the variable and the default of each setting. */
+export function addSettings(command: Command, process: ProcessName): void {
+  command.option("--config <file>", `TOML file (default: ${CONFIG_FILE_DEFAULT}, if there is one)`);
+  const withoutFlag: string[] = [];
+  for (const setting of settingsOf(process)) {
+    if (setting.flag) command.option(setting.flag, `${setting.help} [${notes(setting)}]`);
+    else withoutFlag.push(`  ${setting.env.padEnd(34)}${setting.help} [${notes(setting)}]`);
+  }
+  command.addHelpText("after", `\nWithout a flag, by environment or file:\n${withoutFlag.join("\n")}\n`);
+}
+
+/** What file, environment and flags come to. Throws ConfigError. */
+export function readSettings(command: Command, process: ProcessName): ConfigValues {
+  const given = command.opts<Record<string, string | boolean>>();
+  const flags = new Map<string, string | boolean>();
+  for (const setting of settingsOf(process)) {
+    const value = setting.flag === undefined ? undefined : given[optionName(setting.flag)];
+    if (value !== undefined) flags.set(setting.path, value);
+  }
+  const file = given["config"];
+  return loadConfig(process, { file: typeof file === "string" ? file : undefined, env: globalThis.process.env, flags });
+}
+
+function notes(setting: Setting): string {
+  const parts = [setting.env + (setting.secret ? `, or ${setting.env}_FILE` : ""), `${setting.path} in the file`];
+  const value = setting.default;
+  if (value !== undefined && value !== false && !(Array.isArray(value) && value.length === 0)) {
+    parts.push(`default ${Array.isArray(value) ? value.join(",") : String(value)}`);
+  }
+  return parts.join("; ");
+}
+
+/** `--lease-ttl-seconds <n>` is `leaseTtlSeconds` to commander. */
+function optionName(flag: string): string {
+  return (flag.split(" ")[0] ?? flag).slice(2).replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}

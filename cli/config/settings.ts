@@ -1,0 +1,337 @@
+import * as v from "valibot";
+import { nameSchema } from "../../contract/names.ts";
+import { LOG_LEVELS } from "../../node/log.ts";
+import { isLoopback, parseListenAddress } from "../../node/listen.ts";
+
+/** The processes that read fingerpost.toml. */
+export type ProcessName = "registrar" | "gateway" | "resolver";
+
+/**
+ * One setting: where it stands in fingerpost.toml (`section.key`, or a bare key at the top), the environment variable
+ * and the flag that override it, and the rule it obeys. A secret has no flag, since arguments show in process lists,
+ * and can be given by file: the variable with `_FILE` appended.
+ */
+export interface Setting {
+  readonly path: string;
+  readonly env: string;
+  readonly flag?: string;
+  readonly kind: "text" | "list" | "number" | "boolean";
+  readonly schema: v.GenericSchema;
+  readonly default?: unknown;
+  readonly help: string;
+  readonly secret?: true;
+  readonly processes: readonly ProcessName[];
+}
+
+const text = v.pipe(v.string("must be a string"), v.minLength(1, "must not be empty"));
+const flagged = v.boolean("must be true or false");
+const all: readonly ProcessName[] = ["registrar", "gateway", "resolver"];
+
+const httpUrl = v.pipe(
+  text,
+  v.check(
+    (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
+    "must be an http:// or https:// URL",
+  ),
+);
+
+/** Credentials travel with every request, so a plain http:// URL is taken for loopback only. */
+const secureUrl = v.pipe(
+  httpUrl,
+  v.check((value) => {
+    const url = new URL(value);
+    return url.protocol === "https:" || isLoopback(url.hostname.replace(/^\[|\]$/g, ""));
+  }, "must be https:// unless the host is a loopback address"),
+);
+
+const redisUrl = v.pipe(
+  text,
+  v.check(
+    (value) => URL.canParse(value) && /^rediss?:$/.test(new URL(value).protocol),
+    "must be a redis:// or rediss:// URL",
+  ),
+);
+
+const listenAddress = v.pipe(
+  text,
+  v.check((value) => {
+    try {
+      parseListenAddress(value);
+      return true;
+    } catch {
+      return false;
+    }
+  }, "must be host:port with a port of 0 to 65535"),
+);
+
+const whole = (least: number, most: number, unit: string) =>
+  v.pipe(
+    v.number("must be a number"),
+    v.integer(`must be a whole number of ${unit}`),
+    v.minValue(least, `must be ${least} to ${most} ${unit}`),
+    v.maxValue(most, `must be ${least} to ${most} ${unit}`),
+  );
+
+const keyList = v.pipe(
+  v.array(
+    v.pipe(
+      text,
+      v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}=[0-9a-f]{64}$/, "must be name=sha256, the SHA-256 as 64 hex digits"),
+    ),
+    "must be an array of strings",
+  ),
+  v.maxLength(1000, "must hold at most 1000 keys"),
+);
+
+export const settings: readonly Setting[] = [
+  {
+    path: "namespace",
+    env: "FINGERPOST_NAMESPACE",
+    flag: "--namespace <name>",
+    kind: "text",
+    schema: nameSchema,
+    default: "default",
+    help: "namespace of requests that name none",
+    processes: ["registrar"],
+  },
+  {
+    path: "log_level",
+    env: "FINGERPOST_LOG_LEVEL",
+    flag: "--log-level <level>",
+    kind: "text",
+    schema: v.picklist(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(", ")}`),
+    default: "info",
+    help: "least level that is logged",
+    processes: all,
+  },
+  {
+    path: "etcd.endpoints",
+    env: "FINGERPOST_ETCD_ENDPOINTS",
+    flag: "--etcd-endpoints <urls>",
+    kind: "list",
+    schema: v.pipe(
+      v.array(httpUrl, "must be an array of URLs"),
+      v.minLength(1, "must name at least one URL"),
+      v.maxLength(32, "must name at most 32 URLs"),
+    ),
+    default: ["http://127.0.0.1:2379"],
+    help: "etcd members, separated by commas; one is used at a time",
+    processes: ["registrar"],
+  },
+  {
+    path: "etcd.username",
+    env: "FINGERPOST_ETCD_USERNAME",
+    flag: "--etcd-username <name>",
+    kind: "text",
+    schema: text,
+    help: "etcd user; left out, etcd is used without authentication or with a client certificate",
+    processes: ["registrar"],
+  },
+  {
+    path: "etcd.password",
+    env: "FINGERPOST_ETCD_PASSWORD",
+    kind: "text",
+    schema: text,
+    help: "its password",
+    secret: true,
+    processes: ["registrar"],
+  },
+  {
+    path: "etcd.ca",
+    env: "FINGERPOST_ETCD_CA",
+    flag: "--etcd-ca <file>",
+    kind: "text",
+    schema: text,
+    help: "PEM file of the authority that signed etcd's certificate",
+    processes: ["registrar"],
+  },
+  {
+    path: "etcd.cert",
+    env: "FINGERPOST_ETCD_CERT",
+    flag: "--etcd-cert <file>",
+    kind: "text",
+    schema: text,
+    help: "PEM file of the client certificate: needs no password and costs etcd no bcrypt",
+    processes: ["registrar"],
+  },
+  {
+    path: "etcd.key",
+    env: "FINGERPOST_ETCD_KEY",
+    flag: "--etcd-key <file>",
+    kind: "text",
+    schema: text,
+    help: "PEM file of its private key",
+    processes: ["registrar"],
+  },
+  {
+    path: "redis.rest_url",
+    env: "UPSTASH_REDIS_REST_URL",
+    flag: "--redis-rest-url <url>",
+    kind: "text",
+    schema: secureUrl,
+    help: "Upstash's REST URL, or that of a fingerpost gateway",
+    processes: ["registrar", "resolver"],
+  },
+  {
+    path: "redis.rest_token",
+    env: "UPSTASH_REDIS_REST_TOKEN",
+    kind: "text",
+    schema: text,
+    help: "its token; the resolver needs the read-only one",
+    secret: true,
+    processes: ["registrar", "resolver"],
+  },
+  {
+    path: "redis.url",
+    env: "FINGERPOST_REDIS_URL",
+    kind: "text",
+    schema: redisUrl,
+    help: "redis://user:password@host:port of a direct connection",
+    secret: true,
+    processes: ["registrar", "gateway"],
+  },
+  {
+    path: "redis.read_only_url",
+    env: "FINGERPOST_REDIS_READ_ONLY_URL",
+    kind: "text",
+    schema: redisUrl,
+    help: "the same for a Redis user that may only read",
+    secret: true,
+    processes: ["gateway"],
+  },
+  ...(["registrar", "gateway", "resolver"] as const).map((process, index): Setting => ({
+    path: `${process}.listen`,
+    env: "FINGERPOST_LISTEN",
+    flag: "--listen <host:port>",
+    kind: "text",
+    schema: listenAddress,
+    default: `127.0.0.1:${[7070, 7071, 8787][index]}`,
+    help: "address to listen on",
+    processes: [process],
+  })),
+  ...(["registrar", "gateway"] as const).map((process): Setting => ({
+    path: `${process}.token`,
+    env: "FINGERPOST_TOKEN",
+    kind: "text",
+    schema: v.pipe(text, v.minLength(16, "must be at least 16 characters; try: openssl rand -hex 32")),
+    help:
+      process === "gateway"
+        ? "bearer token that may read and write"
+        : "bearer token callers must send; required unless listening on loopback",
+    secret: true,
+    processes: [process],
+  })),
+  {
+    path: "registrar.role",
+    env: "FINGERPOST_ROLE",
+    flag: "--role <role>",
+    kind: "text",
+    schema: v.picklist(["both", "agent", "publisher"], "must be both, agent or publisher"),
+    default: "both",
+    help: "agent registers instances, publisher follows etcd and publishes to Redis",
+    processes: ["registrar"],
+  },
+  {
+    path: "registrar.lease_ttl_seconds",
+    env: "FINGERPOST_LEASE_TTL_SECONDS",
+    flag: "--lease-ttl-seconds <n>",
+    kind: "number",
+    schema: whole(5, 3600, "seconds"),
+    default: 30,
+    help: "how long etcd keeps an agent's instances after the agent died",
+    processes: ["registrar"],
+  },
+  {
+    path: "registrar.adopt",
+    env: "FINGERPOST_ADOPT",
+    flag: "--adopt",
+    kind: "boolean",
+    schema: flagged,
+    default: false,
+    help: "take over a Redis that another etcd's publisher still keeps alive",
+    processes: ["registrar"],
+  },
+  {
+    path: "registrar.leave",
+    env: "FINGERPOST_LEAVE",
+    flag: "--leave",
+    kind: "boolean",
+    schema: flagged,
+    default: false,
+    help: "deregister every instance on the way out, instead of leaving them to the next start",
+    processes: ["registrar"],
+  },
+  {
+    path: "gateway.read_only_token",
+    env: "FINGERPOST_READ_ONLY_TOKEN",
+    kind: "text",
+    schema: v.pipe(text, v.minLength(16, "must be at least 16 characters; try: openssl rand -hex 32")),
+    help: "bearer token that may only read",
+    secret: true,
+    processes: ["gateway"],
+  },
+  {
+    path: "gateway.pool_size",
+    env: "FINGERPOST_POOL_SIZE",
+    flag: "--pool-size <n>",
+    kind: "number",
+    schema: whole(1, 64, "connections"),
+    default: 4,
+    help: "connections to Redis",
+    processes: ["gateway"],
+  },
+  {
+    path: "resolver.keys",
+    env: "FINGERPOST_KEYS",
+    kind: "list",
+    schema: keyList,
+    default: [],
+    help: "who may ask: name=sha256 of each bearer key, separated by commas",
+    processes: ["resolver"],
+  },
+  {
+    path: "resolver.open",
+    env: "FINGERPOST_OPEN",
+    flag: "--open",
+    kind: "boolean",
+    schema: flagged,
+    default: false,
+    help: "answer without a key",
+    processes: ["resolver"],
+  },
+  {
+    path: "resolver.namespaces",
+    env: "FINGERPOST_NAMESPACES",
+    flag: "--namespaces <names>",
+    kind: "list",
+    schema: v.pipe(
+      v.array(nameSchema, "must be an array of names"),
+      v.minLength(1, "must name at least one namespace"),
+      v.maxLength(100, "must name at most 100 namespaces"),
+    ),
+    default: ["default"],
+    help: "namespaces that are served; the first is the default",
+    processes: ["resolver"],
+  },
+  ...(
+    [
+      ["fresh_ms", "FINGERPOST_FRESH_MS", 1000, "age up to which what is held is served as it is"],
+      ["swr_ms", "FINGERPOST_SWR_MS", 2000, "age up to which it is served while it is refreshed behind"],
+      ["budget_ms", "FINGERPOST_BUDGET_MS", 250, "how long a lookup waits for Redis before last-known-good"],
+      ["cold_budget_ms", "FINGERPOST_COLD_BUDGET_MS", 2000, "the same with nothing known yet"],
+    ] as const
+  ).map(([key, env, value, help]): Setting => ({
+    path: `resolver.${key}`,
+    env,
+    flag: `--${key.replaceAll("_", "-")} <ms>`,
+    kind: "number",
+    schema: whole(10, 60_000, "milliseconds"),
+    default: value,
+    help,
+    processes: ["resolver"],
+  })),
+];
+
+export function settingsOf(process: ProcessName): readonly Setting[] {
+  return settings.filter((setting) => setting.processes.includes(process));
+}
