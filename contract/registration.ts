@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { FingerpostError } from "../kernel/errors.ts";
 import { nameSchema } from "./names.ts";
-import { parseWith, violationsOf } from "./validation.ts";
+import { parseWith, plainObject, violationsOf } from "./validation.ts";
 
 /** etcd keeps its last 5,000 entries in memory, so a value is kept small. Bytes of UTF-8. */
 export const REGISTRATION_BYTES_MAX = 4096;
@@ -41,6 +41,8 @@ export interface Registration {
 }
 
 const HOST_PATTERN = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?$/;
+const RESERVED_KEYS = ["__proto__", "constructor", "prototype"];
+const METADATA_KEY_RULE = "must have keys of 1 to 128 of A-Z a-z 0-9 . _ / - that start with a letter or digit";
 const URL_RULE = "must be an absolute URL of at most 2048 characters, without a user name or password";
 
 const text = (lengthMax: number) =>
@@ -86,12 +88,19 @@ const fields = {
     v.check((tags) => new Set(tags).size === tags.length, "must not repeat a tag"),
   ),
   metadata: v.pipe(
-    v.custom<Record<string, unknown>>(
-      (value) => typeof value === "object" && value !== null && !Array.isArray(value),
-      "must be an object of strings",
-    ),
+    plainObject("must be an object of strings"),
+    v.rawCheck(({ dataset, addIssue }) => {
+      // valibot's record leaves these keys out without a word, and nothing a caller sends is to be lost so.
+      for (const key of dataset.typed ? RESERVED_KEYS.filter((name) => Object.hasOwn(dataset.value, name)) : []) {
+        const input = dataset.value;
+        addIssue({
+          message: "must not be used as a key",
+          path: [{ type: "object", origin: "key", input, key, value: input[key] }],
+        });
+      }
+    }),
     v.record(
-      v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, "must have keys of A-Z a-z 0-9 . _ / -")),
+      v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, METADATA_KEY_RULE)),
       v.pipe(v.string("must be a string"), v.maxLength(2048, "must be at most 2048 characters")),
       "must be an object of strings",
     ),
@@ -103,28 +112,31 @@ const fields = {
 };
 
 /** The body of a PUT: what the instance says of itself. What is left out takes its default; unknown keys are refused. */
-export const registrationRequestSchema = v.strictObject({
-  id: v.exactOptional(nameSchema),
-  address: fields.address,
-  port: fields.port,
-  protocol: v.optional(fields.protocol, "http"),
-  url: v.exactOptional(fields.url),
-  version: v.exactOptional(fields.version),
-  region: v.exactOptional(fields.region),
-  zone: v.exactOptional(fields.zone),
-  weight: v.optional(fields.weight, WEIGHT_DEFAULT),
-  tags: v.optional(fields.tags, []),
-  metadata: v.optional(fields.metadata, {}),
-  status: v.optional(v.picklist(["up", "draining"], 'must be "up" or "draining"'), "up"),
-  ttlSeconds: v.optional(
-    v.pipe(
-      v.number("must be a number"),
-      v.minValue(TTL_SECONDS_MIN, `must be ${TTL_SECONDS_MIN} to ${TTL_SECONDS_MAX}`),
-      v.maxValue(TTL_SECONDS_MAX, `must be ${TTL_SECONDS_MIN} to ${TTL_SECONDS_MAX}`),
+export const registrationRequestSchema = v.pipe(
+  plainObject("must be an object"),
+  v.strictObject({
+    id: v.exactOptional(nameSchema),
+    address: fields.address,
+    port: fields.port,
+    protocol: v.optional(fields.protocol, "http"),
+    url: v.exactOptional(fields.url),
+    version: v.exactOptional(fields.version),
+    region: v.exactOptional(fields.region),
+    zone: v.exactOptional(fields.zone),
+    weight: v.optional(fields.weight, WEIGHT_DEFAULT),
+    tags: v.optional(fields.tags, []),
+    metadata: v.optional(fields.metadata, {}),
+    status: v.optional(v.picklist(["up", "draining"], 'must be "up" or "draining"'), "up"),
+    ttlSeconds: v.optional(
+      v.pipe(
+        v.number("must be a number"),
+        v.minValue(TTL_SECONDS_MIN, `must be ${TTL_SECONDS_MIN} to ${TTL_SECONDS_MAX}`),
+        v.maxValue(TTL_SECONDS_MAX, `must be ${TTL_SECONDS_MIN} to ${TTL_SECONDS_MAX}`),
+      ),
+      TTL_SECONDS_DEFAULT,
     ),
-    TTL_SECONDS_DEFAULT,
-  ),
-});
+  }),
+);
 
 export type RegistrationRequest = v.InferOutput<typeof registrationRequestSchema>;
 

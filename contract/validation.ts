@@ -12,6 +12,14 @@ export function parseWith<const Schema extends v.GenericSchema>(
   throw new FingerpostError("invalid_argument", message, { violations: violationsOf(parsed.issues) });
 }
 
+/** An object that is not an array: valibot's own object schemas take arrays too. */
+export function plainObject(message: string) {
+  return v.custom<Record<string, unknown>>(
+    (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+    message,
+  );
+}
+
 /** valibot's issues as violations: where, and the rule. */
 export function violationsOf(issues: readonly v.BaseIssue<unknown>[]): Violation[] {
   return issues.map((issue) => ({
@@ -23,8 +31,7 @@ export function violationsOf(issues: readonly v.BaseIssue<unknown>[]): Violation
 function detailOf(issue: v.BaseIssue<unknown>): string {
   if (issue.kind === "schema" && issue.type === "strict_object") {
     if (issue.expected === "never") return "is not a known field";
-    if (issue.received === "undefined") return "is required";
-    return "must be an object";
+    return "is required";
   }
   return issue.message;
 }

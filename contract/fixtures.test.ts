@@ -1,0 +1,65 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { decodeCatalog, encodeCatalog } from "./catalog.ts";
+import { decodeHead, encodeHead } from "./head.ts";
+import { decodeRegistration, encodeRegistration } from "./registration.ts";
+import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
+
+// What schema 1 looks like on the wire. These files are never edited: a build that cannot read them, or writes
+// something else, breaks a running fleet during its upgrade.
+function fixture(name: string): string {
+  return readFileSync(new URL(`fixtures/v1/${name}.json`, import.meta.url), "utf8").trim();
+}
+
+describe("schema 1", () => {
+  it("reads and writes the golden registration byte for byte", () => {
+    const text = fixture("registration");
+    expect(encodeRegistration(decodeRegistration(text, "web-1"))).toBe(text);
+  });
+
+  it("reads and writes the golden snapshot byte for byte", () => {
+    const text = fixture("snapshot");
+    expect(encodeSnapshot(decodeSnapshot(text, "default", "web"))).toBe(text);
+  });
+
+  it("reads and writes the golden tombstone byte for byte", () => {
+    const text = fixture("tombstone");
+    expect(encodeSnapshot(decodeSnapshot(text, "default", "old"))).toBe(text);
+  });
+
+  it("reads and writes the golden head byte for byte", () => {
+    const text = fixture("head");
+    expect(encodeHead(decodeHead(text, "default"))).toBe(text);
+  });
+
+  it("reads and writes the golden catalog byte for byte", () => {
+    const text = fixture("catalog");
+    expect(encodeCatalog(decodeCatalog(text, "default"))).toBe(text);
+  });
+
+  it.each(["head", "catalog", "snapshot"])("refuses a %s found under another namespace's key", (name) => {
+    const decode = { head: decodeHead, catalog: decodeCatalog, snapshot: snapshotOf("web") }[name];
+    expect(() => decode?.(fixture(name), "other")).toThrow(/another namespace/);
+  });
+
+  it("refuses a snapshot found under another service's key", () => {
+    expect(() => decodeSnapshot(fixture("snapshot"), "default", "api")).toThrow(/another service/);
+  });
+
+  it("refuses a catalog where a head belongs", () => {
+    expect(() => decodeHead(fixture("catalog"), "default")).toThrow(/expected fields/);
+  });
+
+  it("tells a newer schema from a broken document", () => {
+    const newer = fixture("head").replace('"schema":1', '"schema":2');
+    expect(() => decodeHead(newer, "default")).toThrow(/schema 2; this build reads 1/);
+  });
+
+  it.each(["", "null", "[]", "{", '{"schema":1}', "\u0000"])("refuses %j without telling its content", (text) => {
+    expect(() => decodeHead(text, "default")).toThrow(/stored document/);
+  });
+});
+
+function snapshotOf(service: string) {
+  return (text: string, namespace: string) => decodeSnapshot(text, namespace, service);
+}
