@@ -89,16 +89,11 @@ const fields = {
   ),
   metadata: v.pipe(
     plainObject("must be an object of strings"),
-    v.rawCheck(({ dataset, addIssue }) => {
-      // valibot's record leaves these keys out without a word, and nothing a caller sends is to be lost so.
-      for (const key of dataset.typed ? RESERVED_KEYS.filter((name) => Object.hasOwn(dataset.value, name)) : []) {
-        const input = dataset.value;
-        addIssue({
-          message: "must not be used as a key",
-          path: [{ type: "object", origin: "key", input, key, value: input[key] }],
-        });
-      }
-    }),
+    // valibot's record leaves these keys out without a word, and nothing a caller sends is to be lost so.
+    v.check(
+      (metadata) => !RESERVED_KEYS.some((key) => Object.hasOwn(metadata, key)),
+      `must not have a key named ${RESERVED_KEYS.join(", ")}`,
+    ),
     v.record(
       v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, METADATA_KEY_RULE)),
       v.pipe(v.string("must be a string"), v.maxLength(2048, "must be at most 2048 characters")),
