@@ -5,6 +5,7 @@ import { FingerpostError } from "../kernel/errors.ts";
 
 /** How long a request under way may take to end once the server closes. */
 const CLOSE_GRACE_MS = 3000;
+const IDLE_SWEEP_MS = 50;
 /** Slow or idle peers: what a request's headers, and a whole request, may take to arrive. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -65,10 +66,12 @@ export async function listen(
 function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+    // A connection kept alive turns idle only after its last answer, and nothing tells when.
+    const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
     server.close(() => {
       clearTimeout(cut);
+      clearInterval(sweep);
       resolve();
     });
-    server.closeIdleConnections();
   });
 }
