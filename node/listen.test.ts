@@ -47,5 +47,5 @@ it("lets the requests under way end before it is closed", async () => {
   release();
   expect(await answer).toBe("ended");
   await closed;
-  await expect(fetch(server.url)).rejects.toThrow();
+  await expect(fetch(server.url)).rejects.toThrow("fetch failed");
 });

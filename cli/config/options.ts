@@ -28,8 +28,8 @@ export function readSettings(command: Command, process: ProcessName): ConfigValu
 function notes(setting: Setting): string {
   const parts = [setting.env + (setting.secret ? `, or ${setting.env}_FILE` : ""), `${setting.path} in the file`];
   const value = setting.default;
-  if (value !== undefined && value !== false && !(Array.isArray(value) && value.length === 0)) {
-    parts.push(`default ${Array.isArray(value) ? value.join(",") : String(value)}`);
+  if (value !== undefined && value !== false && !(typeof value === "object" && value.length === 0)) {
+    parts.push(`default ${typeof value === "object" ? value.join(",") : String(value)}`);
   }
   return parts.join("; ");
 }

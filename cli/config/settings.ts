@@ -17,7 +17,7 @@ export interface Setting {
   readonly flag?: string;
   readonly kind: "text" | "list" | "number" | "boolean";
   readonly schema: v.GenericSchema;
-  readonly default?: unknown;
+  readonly default?: string | number | boolean | readonly string[];
   readonly help: string;
   readonly secret?: true;
   readonly processes: readonly ProcessName[];
