@@ -63,7 +63,7 @@ function explain(status: number, json: unknown, url: URL): string {
     const place = parameter ?? pointer ?? "";
     return `\n  ${place === "" ? "the body" : place} ${detail}`;
   });
-  const hint = status === 401 ? " Set FINGERPOST_TOKEN." : "";
+  const hint = status === 401 ? " Set FINGERPOST_TOKEN (see --help)." : "";
   return `${json.detail}${hint}${rules.join("")}`;
 }
 

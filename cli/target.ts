@@ -11,7 +11,7 @@ export function addRegistrarTarget(command: Command): Command {
         .default("http://127.0.0.1:7070")
         .argParser(parseUrl),
     )
-    .addHelpText("after", TOKEN_HELP);
+    .addHelpText("after", tokenHelp("registrar"));
 }
 
 export function addResolverTarget(command: Command): Command {
@@ -22,7 +22,7 @@ export function addResolverTarget(command: Command): Command {
         .default("http://127.0.0.1:8787")
         .argParser(parseUrl),
     )
-    .addHelpText("after", TOKEN_HELP);
+    .addHelpText("after", tokenHelp("resolver"));
 }
 
 export function namespaceOption(): Option {
@@ -34,8 +34,12 @@ export function namespacePath(namespace: string): string {
   return `/v1/namespaces/${encodeURIComponent(namespace)}`;
 }
 
-export function tokenFromEnvironment(): string | undefined {
-  return process.env["FINGERPOST_TOKEN"];
+/** The bearer token for one of the processes: its own variable, or the one for both. */
+export function tokenFor(process: "registrar" | "resolver"): string | undefined {
+  const { env } = globalThis.process;
+  return env[`FINGERPOST_${process.toUpperCase()}_TOKEN`] ?? env["FINGERPOST_TOKEN"];
 }
 
-const TOKEN_HELP = "\nThe bearer token is taken from FINGERPOST_TOKEN.\n";
+function tokenHelp(process: "registrar" | "resolver"): string {
+  return `\nThe bearer token is taken from FINGERPOST_${process.toUpperCase()}_TOKEN or FINGERPOST_TOKEN.\n`;
+}

@@ -1,6 +1,6 @@
 import { Option, type Command } from "commander";
 import { createClient } from "../../client/index.ts";
-import { addResolverTarget, namespaceOption, tokenFromEnvironment } from "../target.ts";
+import { addResolverTarget, namespaceOption, tokenFor } from "../target.ts";
 import { table } from "../table.ts";
 
 interface LookupOptions {
@@ -25,7 +25,7 @@ export function addLookup(program: Command): void {
 }
 
 async function lookup(service: string, options: LookupOptions): Promise<void> {
-  const token = tokenFromEnvironment();
+  const token = tokenFor("resolver");
   const client = createClient({
     url: options.resolver,
     namespace: options.namespace,

@@ -6,7 +6,7 @@ import { messageOf } from "../../kernel/errors.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
 import { call, CallError } from "../http.ts";
-import { addRegistrarTarget, namespaceOption, namespacePath, tokenFromEnvironment } from "../target.ts";
+import { addRegistrarTarget, namespaceOption, namespacePath, tokenFor } from "../target.ts";
 
 interface RegisterOptions {
   readonly address: string;
@@ -50,7 +50,7 @@ export function addRegister(program: Command): void {
 async function register(service: string, options: RegisterOptions): Promise<void> {
   const signal = shutdownSignal();
   const id = options.id ?? `${hostname()}-${options.port}`;
-  const token = tokenFromEnvironment();
+  const token = tokenFor("registrar");
   const path = `${namespacePath(options.namespace)}/services/${encodeURIComponent(service)}/instances/${encodeURIComponent(id)}`;
   const body = registration(options);
 
