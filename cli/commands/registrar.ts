@@ -1,0 +1,100 @@
+import { readFileSync } from "node:fs";
+import type { Command } from "commander";
+import { systemClock } from "../../kernel/clock.ts";
+import { messageOf } from "../../kernel/errors.ts";
+import { systemRandom } from "../../kernel/random.ts";
+import { isLoopback, parseListenAddress } from "../../node/listen.ts";
+import { createLog, type LogLevel } from "../../node/log.ts";
+import { shutdownSignal } from "../../node/shutdown.ts";
+import { runRegistrar, type RegistrarConfig } from "../../registrar/run.ts";
+import { refuse, type ConfigValues } from "../config/load.ts";
+import { addSettings, readSettings } from "../config/options.ts";
+import { flag, list, number, text, textOrUndefined } from "../config/values.ts";
+import { untilShutdown } from "../run.ts";
+
+export function addRegistrar(program: Command): void {
+  const command = program
+    .command("registrar")
+    .description("Register instances in etcd, keep their leases, and publish snapshots to Redis.");
+  addSettings(command, "registrar");
+  command.action(async () => {
+    const values = readSettings(command, "registrar");
+    const config = registrarConfig(values);
+    const log = createLog("registrar", text(values, "log_level") as LogLevel);
+    const signal = shutdownSignal();
+    await untilShutdown(log, signal, () =>
+      runRegistrar(config, { log, signal, clock: systemClock, random: systemRandom }),
+    );
+  });
+}
+
+function registrarConfig(values: ConfigValues): RegistrarConfig {
+  const problems: string[] = [];
+  const listen = parseListenAddress(text(values, "registrar.listen"));
+  const token = textOrUndefined(values, "registrar.token");
+  const role = text(values, "registrar.role") as RegistrarConfig["role"];
+  const username = textOrUndefined(values, "etcd.username");
+  const password = textOrUndefined(values, "etcd.password");
+  const cert = textOrUndefined(values, "etcd.cert");
+  const key = textOrUndefined(values, "etcd.key");
+
+  if (token === undefined && !isLoopback(listen.host)) {
+    problems.push(`FINGERPOST_TOKEN: is required to listen on ${listen.host}, which others can reach`);
+  }
+  if ((username === undefined) !== (password === undefined)) {
+    problems.push("FINGERPOST_ETCD_USERNAME and FINGERPOST_ETCD_PASSWORD: set both or neither");
+  }
+  if ((cert === undefined) !== (key === undefined)) {
+    problems.push("FINGERPOST_ETCD_CERT and FINGERPOST_ETCD_KEY: set both or neither");
+  }
+  const redis = redisConfig(values, role, problems);
+  const files = {
+    ca: readPem(values, "etcd.ca", problems),
+    cert: readPem(values, "etcd.cert", problems),
+    key: readPem(values, "etcd.key", problems),
+  };
+  if (problems.length > 0) refuse(...problems);
+  return {
+    etcd: { endpoints: list(values, "etcd.endpoints"), username, password, ...files },
+    redis,
+    listen,
+    token,
+    role,
+    namespace: text(values, "namespace"),
+    leaseTtlSeconds: number(values, "registrar.lease_ttl_seconds"),
+    adopt: flag(values, "registrar.adopt"),
+    leave: flag(values, "registrar.leave"),
+  };
+}
+
+function redisConfig(values: ConfigValues, role: string, problems: string[]): RegistrarConfig["redis"] {
+  const direct = textOrUndefined(values, "redis.url");
+  const url = textOrUndefined(values, "redis.rest_url");
+  const token = textOrUndefined(values, "redis.rest_token");
+  if (role === "agent") return undefined;
+  if (direct !== undefined && url !== undefined) {
+    problems.push("FINGERPOST_REDIS_URL and UPSTASH_REDIS_REST_URL: set one, not both");
+  } else if (direct !== undefined) {
+    return { type: "direct", url: direct };
+  } else if (url !== undefined && token !== undefined) {
+    return { type: "upstash", url, token };
+  } else if (url !== undefined) {
+    problems.push("UPSTASH_REDIS_REST_TOKEN: is required beside UPSTASH_REDIS_REST_URL");
+  } else {
+    problems.push("UPSTASH_REDIS_REST_URL (with UPSTASH_REDIS_REST_TOKEN) or FINGERPOST_REDIS_URL: one is required");
+  }
+  return undefined;
+}
+
+function readPem(values: ConfigValues, path: string, problems: string[]): string | undefined {
+  const file = textOrUndefined(values, path);
+  if (file === undefined) return undefined;
+  try {
+    const pem = readFileSync(file, "utf8");
+    if (pem.includes("-----BEGIN ")) return pem;
+    problems.push(`${path}: ${file} is not a PEM file`);
+  } catch (error) {
+    problems.push(`${path}: ${messageOf(error)}`);
+  }
+  return undefined;
+}
