@@ -90,9 +90,16 @@ export interface Etcd {
 
 /**
  * `compacted`: the revision asked for is gone. `unauthenticated` and `permission_denied`: credentials or role.
- * `invalid`: our request is wrong. `unavailable`: not reached, timed out, or no leader; worth a retry.
+ * `lease_not_found`: a put names a lease that has ended. `invalid`: our request is wrong. `unavailable`: not reached,
+ * timed out, or no leader; worth a retry, though a write may have been made all the same.
  */
-export type EtcdErrorCode = "compacted" | "unauthenticated" | "permission_denied" | "invalid" | "unavailable";
+export type EtcdErrorCode =
+  | "compacted"
+  | "unauthenticated"
+  | "permission_denied"
+  | "lease_not_found"
+  | "invalid"
+  | "unavailable";
 
 export class EtcdError extends Error {
   override readonly name = "EtcdError";

@@ -1,0 +1,127 @@
+import type { Clock } from "../../kernel/clock.ts";
+import type { Random } from "../../kernel/random.ts";
+import type { Log } from "../../node/log.ts";
+import { isAuthDisabled } from "./errors.ts";
+import { listPages } from "./list.ts";
+import { createMembers } from "./members.ts";
+import { fromCompare, fromOperation, toKeyValue, toTransactionResult } from "./messages.ts";
+import { EtcdError, type Etcd } from "./port.ts";
+import { openRenewalStream } from "./renewals.ts";
+import { attempt, call, type RequestCode, type Send, type Session } from "./session.ts";
+import { createTokens } from "./token.ts";
+import { connect, type TlsOptions } from "./transport.ts";
+import { openWatch } from "./watch.ts";
+
+export const TIMEOUT_MS_DEFAULT = 5000;
+/** An etcd with many Authenticates before ours needs longer for it than for anything else; asking again adds one. */
+const AUTHENTICATE_TIMEOUT_MS = 15_000;
+
+export interface EtcdOptions extends TlsOptions {
+  /** `http://host:port` or `https://host:port`; at least one. Calls go to one of them at a time. */
+  readonly endpoints: readonly string[];
+  /** Without a user name and a password no token is asked for: etcd has authentication off, or takes certificates. */
+  readonly username?: string;
+  readonly password?: string;
+  /** Its wall time must be the real one: gRPC's deadlines are wall times. */
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /**
+   * Of one call, with the wait for a token. Sensible: 2,000 to 10,000. Lower, and an election in etcd (about 1 s) fails
+   * calls; higher, and callers wait that long for a member that is gone.
+   */
+  readonly timeoutMs?: number;
+  /** A call, or a stream, has ended. */
+  readonly onRequest?: (method: string, code: RequestCode) => void;
+  /** An Authenticate is sent. */
+  readonly onAuthentication?: () => void;
+}
+
+/** etcd over gRPC: one member, one connection and one token at a time. Throws `invalid_argument` for bad endpoints. */
+export function createEtcd(options: EtcdOptions): Etcd {
+  const { clock, random, log, username, password, timeoutMs = TIMEOUT_MS_DEFAULT, onAuthentication } = options;
+  const { onRequest = () => {} } = options;
+  const closing = new AbortController();
+  const members = createMembers({
+    endpoints: options.endpoints,
+    connect: (endpoint) => connect(endpoint, options),
+    clock,
+    random,
+    log,
+  });
+
+  async function authenticate(name: string, secret: string): Promise<string | undefined> {
+    onAuthentication?.();
+    const deadlineMs = clock.now() + AUTHENTICATE_TIMEOUT_MS;
+    const answer = await attempt(session, "Authenticate", undefined, deadlineMs, (transport, callOptions) =>
+      transport.auth.authenticate({ name, password: secret }, callOptions),
+    );
+    if ("response" in answer) return answer.response.token;
+    if (isAuthDisabled(answer.failure.error)) return undefined;
+    throw answer.failure.error;
+  }
+
+  const session: Session = {
+    members,
+    tokens:
+      username && password
+        ? createTokens({ authenticate: () => authenticate(username, password), clock, random, log })
+        : undefined,
+    clock,
+    timeoutMs,
+    onRequest,
+    streams: new Set(),
+    closing: closing.signal,
+  };
+  const underWay = new Set<Promise<unknown>>();
+
+  async function request<Response>(method: string, send: Send<Response>): Promise<Response> {
+    const answer = call(session, method, send);
+    underWay.add(answer);
+    try {
+      return await answer;
+    } finally {
+      underWay.delete(answer);
+    }
+  }
+
+  return {
+    async get(key) {
+      const range = { key: Buffer.from(key) };
+      const { header, kvs } = await request("Range", (transport, call_) => transport.kv.range(range, call_));
+      const kv = kvs[0];
+      return { entry: kv && toKeyValue(kv), revision: Number(header.revision) };
+    },
+    list: (prefix, signal) =>
+      listPages((range) => request("Range", (transport, call_) => transport.kv.range(range, call_)), prefix, signal),
+    async transact(compares, success, failure = []) {
+      const transaction = {
+        compare: compares.map(fromCompare),
+        success: success.map(fromOperation),
+        failure: failure.map(fromOperation),
+      };
+      return toTransactionResult(await request("Txn", (transport, call_) => transport.kv.txn(transaction, call_)));
+    },
+    async grantLease(ttlSeconds) {
+      const { ID, TTL } = await request("LeaseGrant", (transport, call_) =>
+        transport.leaseClient.leaseGrant({ TTL: ttlSeconds }, call_),
+      );
+      return { lease: ID, ttlSeconds: Number(TTL) };
+    },
+    async revokeLease(lease) {
+      try {
+        await request("LeaseRevoke", (transport, call_) => transport.leaseClient.leaseRevoke({ ID: lease }, call_));
+      } catch (error) {
+        if (!(error instanceof EtcdError) || error.code !== "lease_not_found") throw error;
+      }
+    },
+    watch: (prefix, startRevision, handlers) => openWatch(session, prefix, startRevision, handlers),
+    openRenewals: (handlers) => openRenewalStream(session, handlers),
+    async close() {
+      closing.abort();
+      for (const stream of session.streams) stream.close();
+      await Promise.allSettled(underWay);
+      members.close();
+    },
+  };
+}

@@ -1,0 +1,106 @@
+import type { CallOptions } from "@grpc/grpc-js";
+import type { Clock } from "../../kernel/clock.ts";
+import { DeadlineExceeded, within } from "../../kernel/deadline.ts";
+import { messageOf } from "../../kernel/errors.ts";
+import { toFailure, type CallFailure, type CallStatus } from "./errors.ts";
+import { createInterceptor } from "./interceptor.ts";
+import type { Member, Members } from "./members.ts";
+import { EtcdError, type EtcdErrorCode } from "./port.ts";
+import type { Token, Tokens } from "./token.ts";
+import type { Transport } from "./transport.ts";
+
+/** How a call or stream ended, for the request counter. */
+export type RequestCode = "ok" | EtcdErrorCode;
+
+/** What calls and streams have in common. */
+export interface Session {
+  readonly members: Members<Transport>;
+  /** Undefined without credentials: calls carry no token. */
+  readonly tokens: Tokens | undefined;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly onRequest: (method: string, code: RequestCode) => void;
+  /** Those that are open or opening; each takes itself out when it ends. */
+  readonly streams: Set<{ close(): void }>;
+  /** Aborted when no call or stream is to begin any more. */
+  readonly closing: AbortSignal;
+}
+
+export type Send<Response> = (transport: Transport, options: CallOptions) => Promise<Response>;
+
+type Attempt<Response> = { readonly response: Response } | { readonly failure: CallFailure };
+
+/**
+ * One unary call, with the token and within the deadline. A call whose token is refused is sent a second time if there
+ * is a newer token, and never a third: etcd looks at the token before it does anything, so this is safe for writes.
+ */
+export async function call<Response>(session: Session, method: string, send: Send<Response>): Promise<Response> {
+  const { clock, timeoutMs, closing } = session;
+  if (closing.aborted) throw new EtcdError("unavailable", "The connection to etcd is closed.");
+  const deadlineMs = clock.now() + timeoutMs;
+  const token = await tokenWithin(session, deadlineMs, method);
+  const first = await attempt(session, method, token, deadlineMs, send);
+  if ("response" in first) return first.response;
+  if (!first.failure.tokenRefused || token === undefined) throw first.failure.error;
+
+  session.tokens?.refused(token);
+  const newer = await tokenWithin(session, deadlineMs, method);
+  const second = await attempt(session, method, newer, deadlineMs, send);
+  if ("response" in second) return second.response;
+  if (second.failure.tokenRefused && newer !== undefined) session.tokens?.refused(newer);
+  throw second.failure.error;
+}
+
+/** One call with no second try; `Authenticate` itself goes through here, without a token. */
+export async function attempt<Response>(
+  { members, onRequest }: Session,
+  method: string,
+  token: Token | undefined,
+  deadlineMs: number,
+  send: Send<Response>,
+): Promise<Attempt<Response>> {
+  const member = members.current();
+  let status: CallStatus | undefined;
+  const interceptor = createInterceptor({
+    token: token?.value,
+    requireLeader: false,
+    onStatus: (ended) => (status = ended),
+  });
+  try {
+    const response = await send(member.transport, { deadline: deadlineMs, interceptors: [interceptor] });
+    members.succeeded(member);
+    onRequest(method, "ok");
+    return { response };
+  } catch (cause) {
+    const failure = failureOf(status, cause, method);
+    report(members, member, failure);
+    onRequest(method, failure.error.code);
+    return { failure };
+  }
+}
+
+/** Tells the members how a call or stream to one of them failed. A refusal is an answer, and so a success. */
+export function report(members: Members<Transport>, member: Member<Transport>, failure: CallFailure): void {
+  if (failure.error.code !== "unavailable") members.succeeded(member);
+  else members.failed(member, failure.timedOut ? "slow" : "unreachable");
+}
+
+/** What went wrong: by the status of the call, or by what was thrown when it never came to one. */
+export function failureOf(status: CallStatus | undefined, cause: unknown, method: string): CallFailure {
+  if (status !== undefined) return toFailure(status, method);
+  const error = new EtcdError("unavailable", `etcd ${method} was not sent: ${messageOf(cause)}`, cause);
+  return { error, tokenRefused: false, timedOut: false };
+}
+
+/** Waits no longer than the call may take. The Authenticate that it waits for goes on for the others. */
+async function tokenWithin(session: Session, deadlineMs: number, method: string): Promise<Token | undefined> {
+  const { tokens, clock } = session;
+  if (tokens === undefined) return undefined;
+  try {
+    return await within(clock, Math.max(0, deadlineMs - clock.now()), "Authenticate", tokens.current());
+  } catch (cause) {
+    const error = cause instanceof DeadlineExceeded ? new EtcdError("unavailable", cause.message, cause) : cause;
+    session.onRequest(method, error instanceof EtcdError ? error.code : "unavailable");
+    throw error;
+  }
+}
