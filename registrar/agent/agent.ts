@@ -1,0 +1,294 @@
+import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
+import {
+  decodeRegistration,
+  encodeRegistration,
+  type Registration,
+  type RegistrationRequest,
+} from "../../contract/registration.ts";
+import type { Clock } from "../../kernel/clock.ts";
+import { within } from "../../kernel/deadline.ts";
+import { FingerpostError, messageOf } from "../../kernel/errors.ts";
+import type { Random } from "../../kernel/random.ts";
+import type { Log } from "../../node/log.ts";
+import type { Etcd, KeyValue } from "../etcd/port.ts";
+import { startAudit } from "./audit.ts";
+import { mustRegister, toCallerError, unavailable } from "./caller-errors.ts";
+import { createDepartures, HEARTBEAT_CAUSE } from "./departures.ts";
+import { createHeartbeats } from "./heartbeats.ts";
+import { toRegistration, viewOf, withStatus, type Held, type HeldView } from "./held.ts";
+import { createInstances } from "./instances.ts";
+import { createKeyedQueue } from "./keyed-queue.ts";
+import { createLeasePool, type LeaseRenewals } from "./lease-pool.ts";
+import { leave } from "./leave.ts";
+import { listHeld, type HeldPage, type ListRequest } from "./listing.ts";
+import { createRecovery } from "./recovery.ts";
+import { createTokenBucket, type TokenBucket } from "./token-bucket.ts";
+import { createWrites } from "./writes.ts";
+
+/** What a caller waits for at most: longer than one call to etcd, shorter than most clients wait. */
+const OPERATION_BUDGET_MS = 8000;
+/** How long `close` waits for writes under way, and how long it spends on leaving. */
+const CLOSE_BUDGET_MS = 6000;
+const LEAVE_BUDGET_MS = 10_000;
+const INSTANCES_MAX = 100_000;
+const DRAIN_SECONDS = 30;
+/** The least grace time of an instance that is down: a restart or a moved container takes about so long. */
+const DOWN_SECONDS_MIN = 10;
+/** Re-registrations, of up to 127 instances each: about 2,500 instances a second, a small part of what etcd takes. */
+const RECOVERIES_PER_SECOND = 20;
+
+export interface AgentOptions {
+  readonly etcd: Etcd;
+  readonly leases: LeaseRenewals;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** The name of this agent in etcd, of the pattern of names. Stays the same over restarts. */
+  readonly agent: string;
+  /** How long etcd keeps this agent's instances after it died. Shorter: a slow etcd costs leases. Default 30. */
+  readonly leaseTtlSeconds?: number;
+  /** How long a draining instance stays before it is removed. Default 30. */
+  readonly drainSeconds?: number;
+  /** How long a silent instance stays as `down` before it is removed. Default: its own TTL, at least 10 s. */
+  readonly downSeconds?: number;
+  /** More registrations than this are refused with `resource_exhausted`. Default 100,000. */
+  readonly instancesMax?: number;
+  /** Paces re-registration after lost leases. Default: 20 transactions a second. */
+  readonly bucket?: TokenBucket;
+}
+
+export interface Registered extends HeldView {
+  /** Whether the instance was not in etcd before. */
+  readonly created: boolean;
+}
+
+export interface AgentCounts {
+  readonly instances: number;
+  readonly leases: number;
+  /** Instances that wait to be put again after their lease was lost. */
+  readonly recovering: number;
+  /** Writes waiting or under way. */
+  readonly pendingWrites: number;
+}
+
+/**
+ * Registers instances in etcd and keeps them there while their heartbeats come. Every write is answered when etcd has
+ * it. All rejections are FingerpostErrors: `unavailable` when etcd was not reached in time (the write may or may not
+ * have taken place; the same call again is right in both cases), `not_found` for an instance that must register,
+ * `resource_exhausted` past a bound.
+ */
+export interface Agent {
+  /** Makes or replaces a registration. One that changes nothing is not written, and counts as a heartbeat. */
+  register(ref: InstanceRef, request: RegistrationRequest): Promise<Registered>;
+  /** Puts an instance that is down up again; otherwise writes nothing. */
+  heartbeat(ref: InstanceRef): Promise<void>;
+  /** Puts the instance as `draining`; it is removed after a grace time, unless it registers again. */
+  drain(ref: InstanceRef): Promise<void>;
+  /** Removes it. One that is not held here, or that another agent has by now, is left as it is. */
+  deregister(ref: InstanceRef): Promise<void>;
+  list(request: ListRequest): HeldPage;
+  counts(): AgentCounts;
+  /**
+   * Waits for what is under way. The leases are left to end by themselves, so that the next start within their TTL
+   * takes the instances over without a gap; with `leave` every instance is deregistered, as far as the time allows.
+   */
+  close(options: { readonly leave: boolean }): Promise<void>;
+}
+
+export function createAgent(options: AgentOptions): Agent {
+  const { etcd, leases, clock, random, log, agent } = options;
+  const { leaseTtlSeconds = 30, drainSeconds = DRAIN_SECONDS, instancesMax = INSTANCES_MAX } = options;
+  const bucket =
+    options.bucket ?? createTokenBucket({ clock, ratePerSecond: RECOVERIES_PER_SECOND, burst: RECOVERIES_PER_SECOND });
+  const incarnation = Math.floor(random() * 2 ** 48).toString(36);
+  let closing = false;
+
+  const queue = createKeyedQueue({ clock });
+  const heartbeats = createHeartbeats({
+    clock,
+    onDue: (key) => departures.due(key),
+    onPause: (gapMs) => log.warn({ gapMs: Math.round(gapMs) }, "process stood still; heartbeat deadlines start again"),
+  });
+  const pool = createLeasePool({
+    etcd,
+    leases,
+    clock,
+    log,
+    agent,
+    incarnation,
+    leaseTtlSeconds,
+    onLost: (lease) => instances.lose(lease),
+  });
+  const writes = createWrites({ etcd, pool });
+  const recover = (namespace: string, keys: readonly string[]) => recovery.add(namespace, keys);
+  const instances = createInstances({ pool, writes, heartbeats, recover });
+  const recovery = createRecovery({
+    pool,
+    writes,
+    queue,
+    bucket,
+    clock,
+    random,
+    log,
+    find: (key) => instances.get(key),
+    onMoved(held) {
+      instances.forget(held);
+      log.info({ ...held.ref }, "instance has moved to another agent");
+    },
+  });
+  const graceMsOf = (held: Held) => (options.downSeconds ?? Math.max(held.ttlSeconds, DOWN_SECONDS_MIN)) * 1000;
+  const departures = createDepartures({ instances, queue, heartbeats, log, graceMsOf });
+  const audit = startAudit({ etcd, pool, instances, queue, clock, log, intervalMs: leaseTtlSeconds * 1000 });
+
+  async function operate<T>(key: string, task: () => Promise<T>): Promise<T> {
+    if (closing) throw unavailable("This registrar is shutting down.");
+    try {
+      return await queue.run(key, OPERATION_BUDGET_MS, task);
+    } catch (error) {
+      throw toCallerError(error);
+    }
+  }
+
+  async function put(held: Held, registration: (existing: KeyValue | undefined) => Registration): Promise<boolean> {
+    const outcome = await instances.write(held, { registrationAfter: registration, create: true, takeOver: true });
+    return outcome === "created";
+  }
+
+  async function changeStatus(held: Held, status: "up" | "draining"): Promise<void> {
+    const changed = withStatus(held.registration, status);
+    const create = status === "up";
+    const outcome = await instances.write(held, { registrationAfter: () => changed, create, takeOver: false });
+    if (outcome === "created" || outcome === "replaced") return;
+    instances.forget(held);
+    throw mustRegister(held.ref);
+  }
+
+  function confirmed(ref: InstanceRef): Held {
+    const held = instances.get(instanceKey(ref));
+    if (!held?.confirmed) throw mustRegister(ref);
+    return held;
+  }
+
+  function startDeadline(held: Held): void {
+    const draining = held.registration.status === "draining";
+    heartbeats.watch(held.key, (draining ? drainSeconds : held.ttlSeconds) * 1000);
+  }
+
+  function newHeld(ref: InstanceRef, registration: Registration, ttlSeconds: number): Held {
+    if (instances.size() >= instancesMax) {
+      const message = `This registrar holds ${instancesMax} instances and takes no more.`;
+      throw new FingerpostError("resource_exhausted", message, { retryAfterSeconds: 60 });
+    }
+    const value = encodeRegistration(registration);
+    const position = { type: "unwritten" } as const;
+    return { ref, key: instanceKey(ref), ttlSeconds, registration, value, position, confirmed: false };
+  }
+
+  async function register(ref: InstanceRef, request: RegistrationRequest): Promise<boolean> {
+    const key = instanceKey(ref);
+    const now = new Date(clock.now()).toISOString();
+    const wanted = (registeredAt: string) => toRegistration(ref.instance, request, registeredAt);
+    const known = instances.get(key);
+    if (
+      known?.position.type === "written" &&
+      encodeRegistration(wanted(known.registration.registeredAt)) === known.value
+    ) {
+      known.ttlSeconds = request.ttlSeconds;
+      if (known.registration.status === "up" || !heartbeats.has(key)) startDeadline(known);
+      return false;
+    }
+    const held = known ?? newHeld(ref, wanted(now), request.ttlSeconds);
+    if (!known) instances.add(held);
+    try {
+      const sinceKnown = known?.confirmed ? known.registration.registeredAt : undefined;
+      const created = await put(held, (existing) =>
+        wanted(sinceKnown ?? registeredAtOf(existing, ref.instance) ?? now),
+      );
+      held.ttlSeconds = request.ttlSeconds;
+      startDeadline(held);
+      return created;
+    } catch (error) {
+      if (held.position.type === "unwritten") instances.forget(held);
+      else if (instances.get(key) === held && !heartbeats.has(key)) startDeadline(held);
+      throw error;
+    }
+  }
+
+  return {
+    async register(ref, request) {
+      // An instance must still fit when it is down, which adds a cause.
+      const largest = toRegistration(ref.instance, request, new Date(clock.now()).toISOString());
+      encodeRegistration(withStatus(largest, "down", HEARTBEAT_CAUSE));
+      return await operate(instanceKey(ref), async () => {
+        const created = await register(ref, request);
+        return { created, ...viewOf(confirmed(ref)) };
+      });
+    },
+
+    async heartbeat(ref) {
+      const held = confirmed(ref);
+      const { status } = held.registration;
+      if (status === "draining") return;
+      if (status === "up" && held.position.type !== "uncertain") return startDeadline(held);
+      await operate(held.key, async () => {
+        const current = confirmed(ref);
+        if (current.registration.status === "draining") return;
+        await changeStatus(current, "up");
+        startDeadline(current);
+      });
+    },
+
+    async drain(ref) {
+      await operate(instanceKey(ref), async () => {
+        const held = confirmed(ref);
+        if (held.registration.status === "draining" && held.position.type === "written") return;
+        await changeStatus(held, "draining");
+        startDeadline(held);
+      });
+    },
+
+    async deregister(ref) {
+      await operate(instanceKey(ref), async () => {
+        const held = instances.get(instanceKey(ref));
+        if (held) await instances.remove(held);
+      });
+    },
+
+    list: (request) => listHeld(instances.all(), request),
+
+    counts: () => ({
+      instances: instances.size(),
+      leases: pool.all().length,
+      recovering: recovery.pending(),
+      pendingWrites: queue.pending(),
+    }),
+
+    async close(how) {
+      closing = true;
+      heartbeats.close();
+      try {
+        const underWay = Promise.all([departures.close(), audit.close(), recovery.close(), queue.idle()]);
+        await within(
+          clock,
+          CLOSE_BUDGET_MS,
+          "ending the writes under way",
+          underWay.then(() => undefined),
+        );
+        if (how.leave) await leave({ pool, instances, writes, clock, log, budgetMs: LEAVE_BUDGET_MS });
+      } catch (error) {
+        log.warn({ error: messageOf(error) }, "agent closed with writes still under way");
+      }
+      await pool.close({ revoke: how.leave });
+    },
+  };
+}
+
+function registeredAtOf(existing: KeyValue | undefined, id: string): string | undefined {
+  if (!existing) return undefined;
+  try {
+    return new Date(decodeRegistration(existing.value, id).registeredAt).toISOString();
+  } catch {
+    // What is there is not a registration, and is about to be replaced by one.
+    return undefined;
+  }
+}

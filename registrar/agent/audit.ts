@@ -1,0 +1,86 @@
+import { sleep, type Clock } from "../../kernel/clock.ts";
+import { messageOf } from "../../kernel/errors.ts";
+import type { Log } from "../../node/log.ts";
+import type { Etcd, KeyValue } from "../etcd/port.ts";
+import type { Held } from "./held.ts";
+import type { Instances } from "./instances.ts";
+import type { KeyedQueue } from "./keyed-queue.ts";
+import type { LeasePool, PoolLease } from "./lease-pool.ts";
+
+export interface AuditOptions {
+  readonly etcd: Etcd;
+  readonly pool: LeasePool;
+  readonly instances: Instances;
+  readonly queue: KeyedQueue;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly intervalMs: number;
+}
+
+/**
+ * Compares etcd with what the agent holds, one lease after the other, in one read each. Without it an agent that only
+ * hears heartbeats would never learn that a key was deleted by hand, lost in a restore, or taken by another agent.
+ */
+export interface Audit {
+  close(): Promise<void>;
+}
+
+export function startAudit({ etcd, pool, instances, queue, clock, log, intervalMs }: AuditOptions): Audit {
+  const stop = new AbortController();
+
+  async function run(): Promise<void> {
+    while (!stop.signal.aborted) {
+      await sleep(clock, intervalMs, stop.signal);
+      for (const lease of pool.all()) {
+        if (stop.signal.aborted) return;
+        try {
+          await check(lease);
+        } catch (error) {
+          // The writes and renewals tell about an etcd that is away; the rest of this round would only wait for it.
+          log.debug({ lease: lease.id, error: messageOf(error) }, "audit put off");
+          break;
+        }
+      }
+    }
+  }
+
+  async function check(lease: PoolLease): Promise<void> {
+    const seen = [...lease.members].flatMap((key) => {
+      const held = instances.get(key);
+      return held?.position.type === "written" && held.position.lease === lease ? [{ held, at: held.position }] : [];
+    });
+    const keys = [lease.sentinelKey, ...seen.map(({ held }) => held.key)];
+    const { results } = await etcd.transact(
+      [],
+      keys.map((key) => ({ type: "get", key })),
+    );
+    const [sentinel, ...entries] = results;
+    if (!pool.confirms(lease, sentinel)) return;
+    for (const [index, { held, at }] of seen.entries()) {
+      const entry = entries[index];
+      if (entry?.lease === lease.id && entry.value === held.value) continue;
+      // In the instance's turn no write is under way; an unchanged position then says that the read was no older.
+      await queue.runAll([held.key], async () => {
+        if (held.position === at && instances.get(held.key) === held) mend(held, entry);
+      });
+    }
+  }
+
+  function mend(held: Held, entry: KeyValue | undefined): void {
+    if (entry && !pool.isOurs(entry.lease)) {
+      instances.forget(held);
+      log.info({ ...held.ref }, "instance has moved to another agent");
+    } else {
+      instances.loseOne(held);
+      log.warn({ ...held.ref, found: entry !== undefined }, "instance was changed in etcd by somebody else");
+    }
+  }
+
+  const running = run();
+  return {
+    async close() {
+      stop.abort();
+      await running;
+    },
+  };
+}

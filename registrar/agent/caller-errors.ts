@@ -1,0 +1,30 @@
+import type { InstanceRef } from "../../contract/etcd-keys.ts";
+import { DeadlineExceeded } from "../../kernel/deadline.ts";
+import { FingerpostError } from "../../kernel/errors.ts";
+import { EtcdError, type EtcdErrorCode } from "../etcd/port.ts";
+
+/** After this an unreachable etcd is worth another try. */
+const RETRY_AFTER_SECONDS = 2;
+
+const details: Readonly<Partial<Record<EtcdErrorCode, string>>> = {
+  unavailable: "etcd cannot be reached; try again.",
+  lease_not_found: "The lease ended under the write; try again.",
+  unauthenticated: "etcd refuses the registrar's credentials.",
+  permission_denied: "The registrar's etcd role does not allow this.",
+};
+
+/** What a caller of the agent is told: what to do, and nothing of etcd's own text. */
+export function toCallerError(error: unknown): FingerpostError {
+  if (error instanceof DeadlineExceeded) return unavailable("etcd did not answer in time; try again.", error);
+  const detail = error instanceof EtcdError ? details[error.code] : undefined;
+  return detail === undefined ? FingerpostError.from(error) : unavailable(detail, error);
+}
+
+export function unavailable(message: string, cause?: unknown): FingerpostError {
+  return new FingerpostError("unavailable", message, { retryAfterSeconds: RETRY_AFTER_SECONDS, cause });
+}
+
+export function mustRegister({ service, instance }: InstanceRef): FingerpostError {
+  const message = `Instance "${instance}" of "${service}" is not registered here: register again.`;
+  return new FingerpostError("not_found", message);
+}

@@ -1,0 +1,58 @@
+import type { InstanceRef } from "../../contract/etcd-keys.ts";
+import type { Registration, RegistrationRequest, Status } from "../../contract/registration.ts";
+import type { PoolLease } from "./lease-pool.ts";
+
+/** Where an instance's key stands in etcd, as far as this agent knows. */
+export type Position =
+  /** Nothing of it is in etcd, as far as is known: its first write is under way. */
+  | { readonly type: "unwritten" }
+  /** Etcd has it so. A write, the loss of the lease or a move to another agent ends this. */
+  | { readonly type: "written"; readonly lease: PoolLease; readonly modRevision: number }
+  /** A write was not answered: etcd has what was there before or what was written. The next write reads first. */
+  | { readonly type: "uncertain"; readonly lease: PoolLease }
+  /** Its lease has ended. It is put again under another. */
+  | { readonly type: "lost" };
+
+/**
+ * An instance this agent answers for. Its fields change only in the instance's own turn of the queue, but for the
+ * position, which the end of its lease makes `lost` at any time.
+ */
+export interface Held {
+  readonly ref: InstanceRef;
+  readonly key: string;
+  ttlSeconds: number;
+  /** What etcd has or shall have; `value` is its JSON. */
+  registration: Registration;
+  value: string;
+  position: Position;
+  /** Etcd has confirmed it at least once. Until then it is kept only to clean up after a write of unknown outcome. */
+  confirmed: boolean;
+}
+
+/** How an agent shows an instance it holds. */
+export interface HeldView {
+  readonly namespace: string;
+  readonly service: string;
+  readonly ttlSeconds: number;
+  readonly instance: Registration;
+}
+
+export function viewOf({ ref: { namespace, service }, ttlSeconds, registration }: Held): HeldView {
+  return { namespace, service, ttlSeconds, instance: registration };
+}
+
+/**
+ * The registration a request asks for. Metadata is put in the order of its keys, so that the same request has the same
+ * JSON and writes nothing the second time.
+ */
+export function toRegistration(id: string, request: RegistrationRequest, registeredAt: string): Registration {
+  const { id: _id, ttlSeconds: _ttlSeconds, metadata, status, ...fields } = request;
+  const entries = Object.entries(metadata).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return { id, ...fields, metadata: Object.fromEntries(entries), status, registeredAt };
+}
+
+/** The same instance in another state; `cause` says why it is down. */
+export function withStatus(registration: Registration, status: Status, cause?: string): Registration {
+  const { cause: _cause, status: _status, registeredAt, ...fields } = registration;
+  return { ...fields, status, ...(cause === undefined ? {} : { cause }), registeredAt };
+}

@@ -1,0 +1,254 @@
+import { sentinelKey } from "../../contract/etcd-keys.ts";
+import type { Cancel, Clock } from "../../kernel/clock.ts";
+import { messageOf } from "../../kernel/errors.ts";
+import type { Log } from "../../node/log.ts";
+import { EtcdError, type Compare, type Etcd, type KeyValue, type Operation } from "../etcd/port.ts";
+
+/** With its sentinel a full lease is 128 keys: what etcd takes in one transaction by default. */
+export const INSTANCES_PER_LEASE_MAX = 127;
+/** How long a lease without instances is kept for the next one, so that one that comes and goes costs no lease. */
+const EMPTY_LEASE_MS = 60_000;
+/** Leases of this process that have ended and are remembered as ours; an answer that came too late may name one. */
+const FORMER_LEASES_MAX = 4096;
+
+/** What the pool asks of the lease keeper. */
+export interface LeaseRenewals {
+  add(lease: string, ttlSeconds: number, onLost: (reason: string) => void): void;
+  remove(lease: string): void;
+}
+
+/** One lease, shared by up to INSTANCES_PER_LEASE_MAX instances of one namespace. */
+export interface PoolLease {
+  readonly id: string;
+  readonly namespace: string;
+  readonly sentinelKey: string;
+  readonly sentinelValue: string;
+  /** Of the sentinel as we last wrote it. Every write under this lease compares it. */
+  sentinelRevision: number;
+  /** `open` until etcd ends it or somebody else takes its sentinel (`lost`), or we end it (`closed`). */
+  state: "open" | "lost" | "closed";
+  /** The keys that have a slot here, and as many more as wait for this lease to open. */
+  readonly members: Set<string>;
+}
+
+/** A lease as etcd granted it, before its sentinel is written. */
+export type GrantedLease = Pick<PoolLease, "id" | "sentinelKey" | "sentinelValue">;
+
+export interface LeasePoolOptions {
+  readonly etcd: Etcd;
+  readonly leases: LeaseRenewals;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The agent's name in its sentinel keys. */
+  readonly agent: string;
+  /** Tells this process from an earlier one of the same agent. */
+  readonly incarnation: string;
+  readonly leaseTtlSeconds: number;
+  /** A lease has ended against our will; its members no longer have it. */
+  readonly onLost: (lease: PoolLease) => void;
+}
+
+export interface LeasePool {
+  /** A slot for `key` on an open lease of the namespace, or on a new one. Rejects with an EtcdError. */
+  acquire(namespace: string, key: string): Promise<PoolLease>;
+  /**
+   * A new lease with `keys` as its members. `firstWrite` writes the sentinel, with whatever goes along in the same
+   * transaction, and returns the transaction's revision. When it rejects, the lease is given up.
+   */
+  open(
+    namespace: string,
+    keys: readonly string[],
+    firstWrite: (lease: GrantedLease) => Promise<number>,
+  ): Promise<PoolLease>;
+  /** Gives a slot back. A lease that stays empty is revoked after a while. */
+  release(lease: PoolLease, key: string): void;
+  /**
+   * Whether the sentinel, as etcd has it now, is still the one of this process. Takes over its revision, and declares
+   * the lease lost when it is not ours any more.
+   */
+  confirms(lease: PoolLease, sentinel: KeyValue | undefined): boolean;
+  /** Whether this process was granted the lease at some time. */
+  isOurs(lease: string): boolean;
+  all(): readonly PoolLease[];
+  /** Leaves the leases to end by themselves, or revokes them and all they hold. */
+  close(options: { readonly revoke: boolean }): Promise<void>;
+}
+
+interface Opening {
+  readonly keys: string[];
+  readonly lease: Promise<PoolLease>;
+}
+
+/** The compare and the put by which a sentinel is made: only where there is none. */
+export function sentinelWrite(lease: GrantedLease): { readonly compare: Compare; readonly put: Operation } {
+  return {
+    compare: { key: lease.sentinelKey, target: "createRevision", equals: 0 },
+    put: { type: "put", key: lease.sentinelKey, value: lease.sentinelValue, lease: lease.id },
+  };
+}
+
+export function createLeasePool(options: LeasePoolOptions): LeasePool {
+  const { etcd, leases, clock, log, agent, incarnation, leaseTtlSeconds, onLost } = options;
+  const held = new Map<string, PoolLease>();
+  const roomy = new Map<string, Set<PoolLease>>();
+  const openings = new Map<string, Opening>();
+  const emptyTimers = new Map<PoolLease, Cancel>();
+  const former = new Set<string>();
+  const revocations = new Set<Promise<void>>();
+  let closed = false;
+
+  function addMember(lease: PoolLease, key: string): void {
+    lease.members.add(key);
+    emptyTimers.get(lease)?.();
+    emptyTimers.delete(lease);
+    noteRoom(lease);
+  }
+
+  function noteRoom(lease: PoolLease): void {
+    const leasesWithRoom = roomy.get(lease.namespace) ?? new Set();
+    if (lease.state === "open" && lease.members.size < INSTANCES_PER_LEASE_MAX) {
+      roomy.set(lease.namespace, leasesWithRoom.add(lease));
+    } else {
+      leasesWithRoom.delete(lease);
+      if (leasesWithRoom.size === 0) roomy.delete(lease.namespace);
+    }
+  }
+
+  function end(lease: PoolLease, state: "lost" | "closed"): void {
+    lease.state = state;
+    held.delete(lease.id);
+    remember(lease.id);
+    noteRoom(lease);
+    emptyTimers.get(lease)?.();
+    emptyTimers.delete(lease);
+    leases.remove(lease.id);
+  }
+
+  function remember(id: string): void {
+    former.add(id);
+    const [oldest] = former;
+    if (former.size > FORMER_LEASES_MAX && oldest !== undefined) former.delete(oldest);
+  }
+
+  function lose(lease: PoolLease, reason: string): void {
+    if (lease.state !== "open") return;
+    end(lease, "lost");
+    log.warn({ lease: lease.id, namespace: lease.namespace, instances: lease.members.size, reason }, "lease lost");
+    if (!closed) onLost(lease);
+  }
+
+  function revoke(id: string): void {
+    const revocation = etcd
+      .revokeLease(id)
+      .catch((error: unknown) => {
+        // Nobody renews it any more, so it ends by itself within its TTL.
+        log.debug({ lease: id, error: messageOf(error) }, "lease left to expire");
+      })
+      .finally(() => revocations.delete(revocation));
+    revocations.add(revocation);
+  }
+
+  function endWhenEmpty(lease: PoolLease): void {
+    if (closed || lease.state !== "open" || lease.members.size > 0) return;
+    emptyTimers.get(lease)?.();
+    emptyTimers.set(
+      lease,
+      clock.after(EMPTY_LEASE_MS, () => {
+        end(lease, "closed");
+        revoke(lease.id);
+      }),
+    );
+  }
+
+  async function open(
+    namespace: string,
+    keys: readonly string[],
+    firstWrite: (lease: GrantedLease) => Promise<number>,
+  ): Promise<PoolLease> {
+    const { lease: id, ttlSeconds } = await etcd.grantLease(leaseTtlSeconds);
+    const startedAt = new Date(clock.now()).toISOString();
+    const granted: GrantedLease = {
+      id,
+      sentinelKey: sentinelKey(agent, id),
+      sentinelValue: JSON.stringify({ agent, incarnation, namespace, startedAt }),
+    };
+    let sentinelRevision: number;
+    try {
+      sentinelRevision = await firstWrite(granted);
+    } catch (error) {
+      remember(id);
+      revoke(id);
+      throw error;
+    }
+    const lease: PoolLease = { ...granted, namespace, sentinelRevision, state: "open", members: new Set(keys) };
+    held.set(id, lease);
+    leases.add(id, ttlSeconds, (reason) => lose(lease, reason));
+    noteRoom(lease);
+    endWhenEmpty(lease);
+    log.debug({ lease: id, namespace, ttlSeconds }, "lease granted");
+    return lease;
+  }
+
+  async function writeSentinel(lease: GrantedLease): Promise<number> {
+    const { compare, put } = sentinelWrite(lease);
+    const { succeeded, revision } = await etcd.transact([compare], [put]);
+    if (!succeeded) throw new EtcdError("unavailable", "a new lease has a sentinel already");
+    return revision;
+  }
+
+  function openFor(namespace: string, key: string): Promise<PoolLease> {
+    const keys = [key];
+    const lease = open(namespace, keys, writeSentinel).finally(() => {
+      if (openings.get(namespace)?.keys === keys) openings.delete(namespace);
+    });
+    openings.set(namespace, { keys, lease });
+    return lease;
+  }
+
+  return {
+    async acquire(namespace, key) {
+      const [lease] = roomy.get(namespace) ?? [];
+      if (lease) {
+        addMember(lease, key);
+        return lease;
+      }
+      const opening = openings.get(namespace);
+      if (!opening || opening.keys.length >= INSTANCES_PER_LEASE_MAX) return await openFor(namespace, key);
+      opening.keys.push(key);
+      return await opening.lease;
+    },
+
+    open,
+
+    release(lease, key) {
+      lease.members.delete(key);
+      noteRoom(lease);
+      endWhenEmpty(lease);
+    },
+
+    confirms(lease, sentinel) {
+      if (lease.state !== "open") return false;
+      if (sentinel?.value === lease.sentinelValue) {
+        lease.sentinelRevision = Math.max(lease.sentinelRevision, sentinel.modRevision);
+        return true;
+      }
+      lose(lease, sentinel ? "its sentinel is another's" : "its sentinel is gone");
+      return false;
+    },
+
+    isOurs: (lease) => held.has(lease) || former.has(lease),
+
+    all: () => [...held.values()],
+
+    async close(closing) {
+      closed = true;
+      for (const cancel of emptyTimers.values()) cancel();
+      emptyTimers.clear();
+      for (const lease of held.values()) {
+        end(lease, "closed");
+        if (closing.revoke) revoke(lease.id);
+      }
+      await Promise.all(revocations);
+    },
+  };
+}

@@ -1,0 +1,131 @@
+import { createBackoff } from "../../kernel/backoff.ts";
+import { sleep, type Clock } from "../../kernel/clock.ts";
+import { messageOf } from "../../kernel/errors.ts";
+import type { Random } from "../../kernel/random.ts";
+import type { Log } from "../../node/log.ts";
+import type { Held } from "./held.ts";
+import type { KeyedQueue } from "./keyed-queue.ts";
+import { INSTANCES_PER_LEASE_MAX, sentinelWrite, type LeasePool } from "./lease-pool.ts";
+import type { TokenBucket } from "./token-bucket.ts";
+import type { Writes } from "./writes.ts";
+
+/** Batches under way at a time: enough to hide a round trip, few enough that an etcd in trouble sees little of it. */
+const BATCHES_MAX = 4;
+const BACKOFF_BASE_MS = 200;
+const BACKOFF_CAP_MS = 5000;
+
+export interface RecoveryOptions {
+  readonly pool: LeasePool;
+  readonly writes: Writes;
+  readonly queue: KeyedQueue;
+  /** One token a batch, shared by all that pace themselves in this process. */
+  readonly bucket: TokenBucket;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly find: (key: string) => Held | undefined;
+  /** Another agent has the instance by now. */
+  readonly onMoved: (held: Held) => void;
+}
+
+/**
+ * Puts instances whose lease has ended again under new leases, a whole lease in one transaction. It goes on, with
+ * backoff, until each one is written, has moved, or is no longer held; etcd may be away for as long as it likes.
+ */
+export interface Recovery {
+  add(namespace: string, keys: Iterable<string>): void;
+  pending(): number;
+  close(): Promise<void>;
+}
+
+export function createRecovery(options: RecoveryOptions): Recovery {
+  const { pool, writes, queue, bucket, clock, random, log, find, onMoved } = options;
+  const waiting = new Map<string, Set<string>>();
+  const running = new Set<Promise<void>>();
+  const stop = new AbortController();
+  const backoff = createBackoff({ baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, random });
+  let keysRunning = 0;
+
+  function add(namespace: string, keys: Iterable<string>): void {
+    const set = waiting.get(namespace) ?? new Set();
+    for (const key of keys) set.add(key);
+    if (set.size > 0) waiting.set(namespace, set);
+    startBatches();
+  }
+
+  function startBatches(): void {
+    while (running.size < BATCHES_MAX && !stop.signal.aborted) {
+      const [next] = waiting;
+      if (!next) return;
+      const [namespace, set] = next;
+      const keys = [...set].slice(0, INSTANCES_PER_LEASE_MAX);
+      for (const key of keys) set.delete(key);
+      if (set.size === 0) waiting.delete(namespace);
+      keysRunning += keys.length;
+      const batch = run(namespace, keys).finally(() => {
+        running.delete(batch);
+        keysRunning -= keys.length;
+        startBatches();
+      });
+      running.add(batch);
+    }
+  }
+
+  async function run(namespace: string, keys: readonly string[]): Promise<void> {
+    await bucket.take(stop.signal);
+    if (stop.signal.aborted) return;
+    try {
+      // Locked for one attempt only: between attempts callers can register, drain and delete these instances.
+      await queue.runAll(keys, () => putAgain(namespace, keys));
+      backoff.reset();
+    } catch (error) {
+      log.warn({ namespace, instances: keys.length, error: messageOf(error) }, "re-registration failed, trying again");
+      await sleep(clock, backoff.next(), stop.signal);
+      add(namespace, keys);
+    }
+  }
+
+  async function putAgain(namespace: string, keys: readonly string[]): Promise<void> {
+    const lost = keys.map(find).filter((held) => held?.position.type === "lost");
+    const instances = lost.filter((held) => held !== undefined);
+    if (instances.length === 0) return;
+    const moved = new Set<string>();
+    const lease = await pool.open(
+      namespace,
+      instances.map(({ key }) => key),
+      async (granted) => {
+        const { compare, put } = sentinelWrite(granted);
+        const outcome = await writes.batch(
+          compare,
+          [put],
+          instances.map(({ key, value }) => ({
+            key,
+            expected: 0,
+            operation: { type: "put", key, value, lease: granted.id },
+          })),
+        );
+        if (outcome.type === "fenced") throw new Error("a new lease has a sentinel already");
+        for (const key of outcome.moved) moved.add(key);
+        return outcome.revision;
+      },
+    );
+    for (const held of instances) {
+      if (moved.has(held.key)) {
+        pool.release(lease, held.key);
+        onMoved(held);
+      } else {
+        held.position = { type: "written", lease, modRevision: lease.sentinelRevision };
+      }
+    }
+    log.info({ namespace, lease: lease.id, instances: instances.length - moved.size }, "registered again");
+  }
+
+  return {
+    add,
+    pending: () => keysRunning + [...waiting.values()].reduce((sum, { size }) => sum + size, 0),
+    async close() {
+      stop.abort();
+      await Promise.all(running);
+    },
+  };
+}

@@ -1,0 +1,136 @@
+import {
+  EtcdError,
+  type Compare,
+  type Etcd,
+  type KeyValue,
+  type Operation,
+  type TransactionResult,
+} from "../../registrar/etcd/port.ts";
+import type { LeaseRenewals } from "../../registrar/agent/lease-pool.ts";
+
+/** What becomes of a call: it passes, it fails before etcd saw it, or etcd does it and the answer is lost. */
+export type Fault = "none" | "refused" | "answer-lost";
+
+export interface MemoryEtcd extends Etcd, LeaseRenewals {
+  /** Asked before every call. */
+  fault: () => Fault;
+  readonly entries: ReadonlyMap<string, KeyValue>;
+  revision(): number;
+  transactions(): number;
+  /** Ends a lease as etcd does, and tells whoever renews it. */
+  expire(lease: string): void;
+  /** Writes as somebody else. */
+  put(key: string, value: string, lease?: string): void;
+  delete(key: string): void;
+}
+
+/**
+ * Transactions and leases of etcd in memory, and the renewals with them, for tests that need a manual clock or a write
+ * whose answer is lost. test/agent/etcd-semantics.test.ts runs against this and against the real one.
+ */
+export function createMemoryEtcd(): MemoryEtcd {
+  const entries = new Map<string, KeyValue>();
+  const leases = new Set<string>();
+  const renewed = new Map<string, (reason: string) => void>();
+  let revision = 1;
+  let leaseCount = 0;
+  let transactions = 0;
+
+  async function call<T>(run: () => T): Promise<T> {
+    const fault = etcd.fault();
+    // Not in the same turn: no caller may count on an answer before it has gone on.
+    await Promise.resolve();
+    if (fault === "refused") throw new EtcdError("unavailable", "refused");
+    const result = run();
+    if (fault === "answer-lost") throw new EtcdError("unavailable", "answer lost");
+    return result;
+  }
+
+  function holds(compare: Compare): boolean {
+    const entry = entries.get(compare.key);
+    if (compare.target === "value") return entry?.value === compare.equals;
+    if (compare.target === "lease") return (entry?.lease ?? "0") === compare.equals;
+    return (entry?.[compare.target] ?? 0) === compare.equals;
+  }
+
+  function apply(operation: Operation, at: number): KeyValue | undefined {
+    const { key } = operation;
+    if (operation.type === "get") return entries.get(key);
+    if (operation.type === "delete") entries.delete(key);
+    else {
+      const createRevision = entries.get(key)?.createRevision ?? at;
+      entries.set(key, { key, value: operation.value, createRevision, modRevision: at, lease: operation.lease ?? "0" });
+    }
+    return undefined;
+  }
+
+  function transact(compares: readonly Compare[], success: readonly Operation[], failure: readonly Operation[]) {
+    transactions += 1;
+    const succeeded = compares.every(holds);
+    const operations = succeeded ? success : failure;
+    if (Math.max(compares.length, success.length, failure.length) > 128) {
+      throw new EtcdError("invalid", "too many operations in txn request");
+    }
+    for (const operation of operations) {
+      if (operation.type === "put" && operation.lease !== undefined && !leases.has(operation.lease)) {
+        throw new EtcdError("lease_not_found", "requested lease not found");
+      }
+    }
+    const changes = operations.some(
+      (operation) => operation.type === "put" || (operation.type === "delete" && entries.has(operation.key)),
+    );
+    if (changes) revision += 1;
+    const results = operations.map((operation) => apply(operation, revision));
+    return { succeeded, revision, results } satisfies TransactionResult;
+  }
+
+  function endLease(lease: string): void {
+    if (!leases.delete(lease)) return;
+    const ending = [...entries.values()].filter((entry) => entry.lease === lease);
+    if (ending.length > 0) revision += 1;
+    for (const { key } of ending) entries.delete(key);
+  }
+
+  const unused = () => {
+    throw new Error("not part of what the agent asks of etcd");
+  };
+
+  const etcd: MemoryEtcd = {
+    fault: () => "none",
+    entries,
+    revision: () => revision,
+    transactions: () => transactions,
+    get: (key) => call(() => ({ entry: entries.get(key), revision })),
+    transact: (compares, success, failure = []) => call(() => transact(compares, success, failure)),
+    grantLease: (ttlSeconds) =>
+      call(() => {
+        const lease = String(++leaseCount);
+        leases.add(lease);
+        return { lease, ttlSeconds };
+      }),
+    revokeLease: (lease) => call(() => endLease(lease)),
+    list: unused,
+    watch: unused,
+    openRenewals: unused,
+    close: () => Promise.resolve(),
+    add(lease, _ttlSeconds, onLost) {
+      renewed.set(lease, onLost);
+    },
+    remove(lease) {
+      renewed.delete(lease);
+    },
+    expire(lease) {
+      endLease(lease);
+      const onLost = renewed.get(lease);
+      renewed.delete(lease);
+      onLost?.("expired");
+    },
+    put(key, value, lease) {
+      transact([], [{ type: "put", key, value, ...(lease === undefined ? {} : { lease }) }], []);
+    },
+    delete(key) {
+      transact([], [{ type: "delete", key }], []);
+    },
+  };
+  return etcd;
+}
