@@ -1,0 +1,116 @@
+import { spawn, spawnSync, type ChildProcess, type StdioOptions } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { systemClock, type Clock } from "../kernel/clock.ts";
+import { DeadlineExceeded, within } from "../kernel/deadline.ts";
+
+/** How long a process may take to end by itself before it is killed. */
+const END_GRACE_MS = 8000;
+/** How much of a log is quoted when a process failed. */
+const TAIL_LINES_MAX = 12;
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ChildOptions {
+  /** What it is called in messages. */
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  /** The whole environment: of ours only PATH is passed on. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Takes its standard output and error, appended. */
+  readonly logFile: string;
+  /** Opens an IPC channel, by which a Node process hears of our end and talks to us. */
+  readonly ipc?: boolean;
+  readonly clock?: Clock;
+}
+
+export interface Child {
+  readonly name: string;
+  readonly pid: number;
+  readonly exited: Promise<Exit>;
+  running(): boolean;
+  /** The first message over the IPC channel. Never settles without one: race it with `exited`. */
+  readonly firstMessage: Promise<unknown>;
+  /** The end of its log, for messages. */
+  logTail(): string;
+  kill(signal: NodeJS.Signals): void;
+  /** SIGTERM, then SIGKILL after a grace time; resolves once it is gone. */
+  end(): Promise<void>;
+}
+
+/**
+ * Starts a process in a group of its own, so that Ctrl-C reaches it through us alone, and on Linux so that the kernel
+ * ends it when we are killed. Rejects when it cannot be started at all.
+ */
+export async function startChild(options: ChildOptions): Promise<Child> {
+  const { name, clock = systemClock } = options;
+  const log = openSync(options.logFile, "a", 0o600);
+  const stdio: StdioOptions = options.ipc ? ["ignore", log, log, "ipc"] : ["ignore", log, log];
+  const [command, args] = bindToOurLife(options.command, options.args);
+  let child: ChildProcess;
+  try {
+    child = spawn(command, args, { env: { PATH: process.env["PATH"], ...options.env }, stdio, detached: true });
+  } finally {
+    closeSync(log);
+  }
+
+  const exited = new Promise<Exit>((resolve) => {
+    child.once("exit", (code, signal) => resolve({ code, signal }));
+  });
+  const firstMessage = new Promise<unknown>((resolve) => child.once("message", resolve));
+  await new Promise<void>((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", (cause) => reject(new Error(`${name} could not be started: ${cause.message}`, { cause })));
+  });
+
+  const running = () => child.exitCode === null && child.signalCode === null;
+  return {
+    name,
+    pid: child.pid ?? 0,
+    exited,
+    running,
+    firstMessage,
+    logTail: () => tail(options.logFile),
+    kill(signal) {
+      child.kill(signal);
+    },
+    async end() {
+      if (!running()) return;
+      child.kill("SIGTERM");
+      try {
+        await within(clock, END_GRACE_MS, `the end of ${name}`, exited);
+      } catch (error) {
+        if (!(error instanceof DeadlineExceeded)) throw error;
+        child.kill("SIGKILL");
+        await exited;
+      }
+    },
+  };
+}
+
+/** How a process ended, as part of a sentence. */
+export function describeExit({ code, signal }: Exit): string {
+  return signal === null ? `exited with ${code}` : `was ended by ${signal}`;
+}
+
+/**
+ * Through setpriv (util-linux), where it is there: the kernel sends SIGKILL when our process dies, whatever the way.
+ * setpriv replaces itself by the command, so the pid is the command's own.
+ */
+function bindToOurLife(command: string, args: readonly string[]): [string, readonly string[]] {
+  if (!hasParentDeathSignal()) return [command, args];
+  return ["setpriv", ["--pdeathsig", "KILL", "--", command, ...args]];
+}
+
+function hasParentDeathSignal(): boolean {
+  if (process.platform !== "linux") return false;
+  const { status } = spawnSync("setpriv", ["--pdeathsig", "KILL", "--", "true"], { stdio: "ignore" });
+  return status === 0;
+}
+
+function tail(file: string): string {
+  return readFileSync(file, "utf8").trimEnd().split("\n").slice(-TAIL_LINES_MAX).join("\n");
+}
