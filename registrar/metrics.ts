@@ -1,0 +1,73 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** Seconds from an etcd event to its commit in Redis: from within one batch to a Redis that was away. */
+const LAG_BUCKETS_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/** Asked when the metrics are read, so that a gauge is never older than its reader. */
+export interface GaugeSources {
+  readonly registrations: () => number;
+  readonly leases: () => number;
+  readonly leaseStreams: () => number;
+  readonly leader: () => boolean;
+}
+
+export interface Metrics {
+  onEtcdRequest(method: string, code: string): void;
+  onAuthentication(): void;
+  onRenewal(): void;
+  onWatchRestart(): void;
+  onPublish(): void;
+  onPublishLag(seconds: number): void;
+  /** Prometheus text. */
+  read(): Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+/** The registrar's metrics, in a registry of their own. */
+export function createMetrics({ registrations, leases, leaseStreams, leader }: GaugeSources): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+
+  const counter = (name: string, help: string) => new Counter({ name: `fingerpost_${name}`, help, registers });
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name: `fingerpost_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+
+  const requests = new Counter({
+    name: "fingerpost_etcd_requests_total",
+    help: "Unary calls to etcd, by method and by what they came to.",
+    labelNames: ["method", "code"],
+    registers,
+  });
+  const authentications = counter("etcd_authentications_total", "Authenticate calls to etcd.");
+  const renewals = counter("lease_renewals_total", "Lease renewals that etcd has answered.");
+  const watchRestarts = counter("watch_restarts_total", "Watches that ended and were opened again, or listed again.");
+  const publishes = counter("publishes_total", "Commits to Redis that changed something.");
+  const lag = new Histogram({
+    name: "fingerpost_publish_lag_seconds",
+    help: "From an etcd event to its commit in Redis.",
+    buckets: LAG_BUCKETS_SECONDS,
+    registers,
+  });
+  gauge("registrations", "Instances this agent holds.", registrations);
+  gauge("leases", "Leases this process renews.", leases);
+  gauge("lease_streams", "LeaseKeepAlive streams that are open.", leaseStreams);
+  gauge("leader", "1 while this process publishes.", () => (leader() ? 1 : 0));
+
+  return {
+    onEtcdRequest: (method, code) => requests.inc({ method, code }),
+    onAuthentication: () => authentications.inc(),
+    onRenewal: () => renewals.inc(),
+    onWatchRestart: () => watchRestarts.inc(),
+    onPublish: () => publishes.inc(),
+    onPublishLag: (seconds) => lag.observe(seconds),
+    async read() {
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
+  };
+}

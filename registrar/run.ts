@@ -1,0 +1,169 @@
+import { hostname } from "node:os";
+import { AGENTS_PREFIX } from "../contract/etcd-keys.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { FingerpostError, messageOf } from "../kernel/errors.ts";
+import type { Random } from "../kernel/random.ts";
+import { isLoopback, listen, type ListenAddress, type Listener } from "../node/listen.ts";
+import type { Log } from "../node/log.ts";
+import { createAgent } from "./agent/agent.ts";
+import { startEtcdProbe } from "./agent/etcd-probe.ts";
+import { createEtcd } from "./etcd/etcd.ts";
+import { createLeaseKeeper, type LeaseKeeper } from "./etcd/lease-keeper.ts";
+import { createRegistrarApp } from "./http/app.ts";
+import { createMetrics } from "./metrics.ts";
+
+/** What a registrar is started with, checked already. Files are read: `ca`, `cert` and `key` are PEM text. */
+export interface RegistrarConfig {
+  readonly etcd: {
+    /** At least one. */
+    readonly endpoints: readonly string[];
+    readonly username?: string | undefined;
+    readonly password?: string | undefined;
+    readonly ca?: string | undefined;
+    readonly cert?: string | undefined;
+    readonly key?: string | undefined;
+  };
+  /** Where the publisher writes; not needed in the role `agent`. */
+  readonly redis?:
+    | { readonly type: "upstash"; readonly url: string; readonly token: string }
+    | { readonly type: "direct"; readonly url: string }
+    | undefined;
+  readonly listen: ListenAddress;
+  /** Bearer token that callers must send; required unless listening on loopback. */
+  readonly token?: string | undefined;
+  readonly role: "both" | "agent" | "publisher";
+  /** The namespace of requests that name none. */
+  readonly namespace: string;
+  /** How long etcd keeps an agent's instances after the agent died. */
+  readonly leaseTtlSeconds: number;
+  /** Take over a Redis that another etcd's publisher still keeps alive. */
+  readonly adopt: boolean;
+  /** Deregister every instance on the way out. */
+  readonly leave: boolean;
+}
+
+export interface RegistrarDependencies {
+  readonly log: Log;
+  /** Once it aborts, the registrar says that it is not ready; the caller then closes it. */
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export interface Registrar {
+  /** Without a trailing slash. */
+  readonly url: string;
+  /** Ends what it started, in order: requests, instances, publishing, renewals, connections. */
+  close(): Promise<void>;
+}
+
+type Ending = readonly [what: string, end: () => Promise<void>];
+
+/**
+ * Starts a registrar. Its HTTP is up when this resolves; etcd and Redis may come later, and `/readyz` tells. Rejects
+ * with `invalid_argument` for a configuration that would be unsafe, and with `conflict` when the port is taken.
+ */
+export async function runRegistrar(config: RegistrarConfig, dependencies: RegistrarDependencies): Promise<Registrar> {
+  const { log, signal, clock, random } = dependencies;
+  const { host, port } = config.listen;
+  if (config.token === undefined && !isLoopback(host)) {
+    throw new FingerpostError("invalid_argument", `Listening on ${host}, which others can reach, needs a token.`);
+  }
+  const name = agentName(port, random);
+
+  const metrics = createMetrics({
+    registrations: () => agent?.counts().instances ?? 0,
+    leases: () => leases.size(),
+    leaseStreams: () => leases.streams(),
+    leader: () => false,
+  });
+  const { endpoints, ...credentials } = config.etcd;
+  const etcd = createEtcd({
+    endpoints,
+    ...given(credentials),
+    clock,
+    random,
+    log,
+    onRequest: (method, code) => metrics.onEtcdRequest(method, code),
+    onAuthentication: () => metrics.onAuthentication(),
+  });
+  const leases: LeaseKeeper = createLeaseKeeper({ etcd, clock, random, log, onRenewal: () => metrics.onRenewal() });
+  const { leaseTtlSeconds } = config;
+  const agent =
+    config.role === "publisher"
+      ? undefined
+      : createAgent({ etcd, leases, clock, random, log, agent: name, leaseTtlSeconds });
+  const probeKey = `${AGENTS_PREFIX}${name}`;
+  const probe = agent && startEtcdProbe({ etcd, key: probeKey, clock, random, log });
+
+  const notReady = () => {
+    const reasons: string[] = [];
+    if (signal.aborted) reasons.push("shutting down");
+    const failure = probe?.failure();
+    if (failure !== undefined) reasons.push(failure);
+    return reasons;
+  };
+  const app = createRegistrarApp({
+    agent,
+    status: () => ({
+      role: config.role,
+      ready: notReady().length === 0,
+      notReady: notReady(),
+      ...(agent ? { agent: { name, ...agent.counts() } } : {}),
+      leases: leases.size(),
+      leaseStreams: leases.streams(),
+    }),
+    notReady,
+    metrics: () => metrics.read(),
+    token: config.token,
+    host,
+    namespaceDefault: config.namespace,
+    log,
+  });
+
+  const ending: Ending[] = [
+    ...(probe ? [["the first contact with etcd", () => probe.close()] as const] : []),
+    ...(agent ? [["the agent", () => agent.close({ leave: config.leave })] as const] : []),
+    ["the leases", () => leases.close()],
+    ["the etcd client", () => etcd.close()],
+  ];
+  let listener: Listener;
+  try {
+    listener = await listen(config.listen, app.fetch);
+  } catch (error) {
+    await endAll(ending, log);
+    throw error;
+  }
+  ending.unshift(["the listener", () => listener.close()]);
+  log.info({ url: listener.url, role: config.role }, "registrar listening");
+
+  let closed: Promise<void> | undefined;
+  return { url: listener.url, close: () => (closed ??= endAll(ending, log)) };
+}
+
+/** One after the other; what fails to end must not keep the rest from ending. */
+async function endAll(ending: readonly Ending[], log: Log): Promise<void> {
+  for (const [what, end] of ending) {
+    try {
+      await end();
+    } catch (error) {
+      log.error({ error: messageOf(error) }, `${what} did not end well`);
+    }
+  }
+}
+
+/** The same after a restart of this agent, and another one for a second agent of the same host. */
+function agentName(port: number, random: Random): string {
+  const own = port === 0 ? Math.floor(random() * 2 ** 32).toString(36) : String(port);
+  const hostPart = hostname()
+    .replaceAll(/[^A-Za-z0-9.-]/g, "-")
+    .replace(/^[^A-Za-z0-9]+/, "")
+    .slice(0, 100);
+  return `${hostPart || "agent"}-${own}`;
+}
+
+/** Without the fields that are undefined, which an optional field may not be. */
+function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
