@@ -1,0 +1,55 @@
+import { HEADER_AGE_MS, HEADER_REVISION, HEADER_SOURCE, HEADER_STALE } from "../contract/http.ts";
+import { FingerpostError } from "../kernel/errors.ts";
+import type { Lookup, Provenance } from "./lookups.ts";
+
+/** Shared caches must not keep what a credential opened, and private ones ask first: a 304 costs next to nothing. */
+const CACHEABLE = "private, no-cache";
+const NOT_CACHEABLE = "no-store";
+/** What a caller may try again after; the resolver itself reads again by then. */
+const RETRY_AFTER_SECONDS = 1;
+
+export interface AnswerOptions {
+  readonly request: Request;
+  readonly provenance: Provenance;
+  readonly revision: number;
+  /** Left out, the answer is `no-store`. */
+  readonly etag?: string;
+  readonly body: () => string | Uint8Array<ArrayBuffer>;
+}
+
+/** A 200, or a 304 when the caller has these bytes already. */
+export function answer({ request, provenance, revision, etag, body }: AnswerOptions): Response {
+  const headers: Record<string, string> = {
+    "Cache-Control": etag === undefined ? NOT_CACHEABLE : CACHEABLE,
+    "Cache-Status": `fingerpost; ${provenance.cacheStatus}`,
+    Age: String(Math.floor(provenance.ageMs / 1000)),
+    [HEADER_SOURCE]: provenance.source,
+    [HEADER_REVISION]: String(revision),
+    [HEADER_AGE_MS]: String(provenance.ageMs),
+    [HEADER_STALE]: String(provenance.stale),
+  };
+  if (etag !== undefined) {
+    headers["ETag"] = etag;
+    if (matchesTag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
+  }
+  headers["Content-Type"] = "application/json";
+  return new Response(body(), { headers });
+}
+
+/** If-None-Match compares weakly (RFC 9110, 13.1.2): a proxy that compresses may have made the tag weak. */
+function matchesTag(header: string | null, etag: string): boolean {
+  if (header === null) return false;
+  if (header === etag || header.trim() === "*") return true;
+  return header.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag);
+}
+
+/** What a lookup without an answer is to the caller. */
+export function failure(lookup: Exclude<Lookup, { type: "found" }>, service: string): FingerpostError {
+  return lookup.type === "unknown"
+    ? new FingerpostError("not_found", `There is no service "${service}".`)
+    : nothingKnown(`Nothing is known of service "${service}" yet.`);
+}
+
+export function nothingKnown(message: string): FingerpostError {
+  return new FingerpostError("unavailable", message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+}

@@ -1,0 +1,102 @@
+import { isName, NAME_RULE } from "../contract/names.ts";
+import { FingerpostError, type Violation } from "../kernel/errors.ts";
+import { parseAccessKey, type AccessKey, type AccessRule } from "./access.ts";
+import type { Freshness } from "./lookups.ts";
+import { FRESHNESS_DEFAULT } from "./resolver.ts";
+
+/** The Worker's variables and secrets, as wrangler hands them over. */
+export type Env = Readonly<Record<string, unknown>>;
+
+export interface WorkerSettings {
+  readonly redisUrl: string;
+  readonly redisToken: string;
+  readonly access: AccessRule;
+  readonly namespaces: readonly [string, ...string[]];
+  readonly deployment: string;
+  readonly freshness: Freshness;
+}
+
+const NAMESPACES_MAX = 100;
+const KEYS_MAX = 1000;
+const TIME_MS_MIN = 10;
+const TIME_MS_MAX = 60_000;
+const KEYS_RULE = "must be name=sha256 in hex, separated by commas";
+
+/**
+ * Reads the Worker's environment. Throws `internal` that names every variable that is wrong, and never a value: what is
+ * meant to be a name may be a secret in the wrong place.
+ */
+export function parseEnv(env: Env): WorkerSettings {
+  const violations: Violation[] = [];
+  const refuse = (parameter: string, detail: string) => void violations.push({ parameter, detail });
+  const text = (name: string) => {
+    const value = env[name];
+    return typeof value === "string" && value.trim() !== "" ? value.trim() : undefined;
+  };
+  const required = (name: string) => {
+    const value = text(name);
+    if (value === undefined) refuse(name, "is required");
+    return value ?? "";
+  };
+  const milliseconds = (name: string, fallback: number) => {
+    const value = text(name);
+    if (value === undefined) return fallback;
+    const number = /^\d{1,6}$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= TIME_MS_MIN && number <= TIME_MS_MAX) return number;
+    refuse(name, `must be a whole number of ${TIME_MS_MIN} to ${TIME_MS_MAX} milliseconds`);
+    return fallback;
+  };
+
+  const redisUrl = required("UPSTASH_REDIS_REST_URL");
+  if (redisUrl !== "" && !/^https?:\/\//.test(redisUrl)) refuse("UPSTASH_REDIS_REST_URL", "must be an https:// URL");
+  const deployment = text("FINGERPOST_DEPLOYMENT") ?? "fingerpost";
+  if (!isName(deployment)) refuse("FINGERPOST_DEPLOYMENT", NAME_RULE);
+  const freshMs = milliseconds("FINGERPOST_FRESH_MS", FRESHNESS_DEFAULT.freshMs);
+  const swrMs = milliseconds("FINGERPOST_SWR_MS", Math.max(FRESHNESS_DEFAULT.swrMs, freshMs));
+  if (swrMs < freshMs) refuse("FINGERPOST_SWR_MS", "must be at least FINGERPOST_FRESH_MS");
+  const settings: WorkerSettings = {
+    redisUrl,
+    redisToken: required("UPSTASH_REDIS_REST_TOKEN"),
+    access: accessOf(text("FINGERPOST_KEYS"), text("FINGERPOST_OPEN"), refuse),
+    namespaces: namespacesOf(text("FINGERPOST_NAMESPACES") ?? "default", refuse),
+    deployment,
+    freshness: {
+      freshMs,
+      swrMs,
+      budgetMs: milliseconds("FINGERPOST_BUDGET_MS", FRESHNESS_DEFAULT.budgetMs),
+      coldBudgetMs: milliseconds("FINGERPOST_COLD_BUDGET_MS", FRESHNESS_DEFAULT.coldBudgetMs),
+      staleAfterMs: FRESHNESS_DEFAULT.staleAfterMs,
+    },
+  };
+  if (violations.length > 0) {
+    throw new FingerpostError("internal", "The resolver's environment is not valid.", { violations });
+  }
+  return settings;
+}
+
+type Refuse = (name: string, detail: string) => void;
+
+/** Neither keys nor the word to be open is a mistake, and so are both: which one was meant would be a guess. */
+function accessOf(keysText: string | undefined, open: string | undefined, refuse: Refuse): AccessRule {
+  if (open !== undefined && open !== "true" && open !== "false") refuse("FINGERPOST_OPEN", "must be true or false");
+  if (open === "true") {
+    if (keysText !== undefined) refuse("FINGERPOST_OPEN", "must not be true beside FINGERPOST_KEYS");
+    return { type: "open" };
+  }
+  if (keysText === undefined) {
+    refuse("FINGERPOST_KEYS", "is required, unless FINGERPOST_OPEN is true");
+    return { type: "keys", keys: [] };
+  }
+  const keys = keysText.split(",").map(parseAccessKey);
+  if (keys.length > KEYS_MAX) refuse("FINGERPOST_KEYS", `must be at most ${KEYS_MAX}`);
+  if (keys.includes(undefined)) refuse("FINGERPOST_KEYS", KEYS_RULE);
+  return { type: "keys", keys: keys.filter((key): key is AccessKey => key !== undefined) };
+}
+
+function namespacesOf(text: string, refuse: Refuse): readonly [string, ...string[]] {
+  const names = [...new Set(text.split(",").map((name) => name.trim()))];
+  if (names.length > NAMESPACES_MAX) refuse("FINGERPOST_NAMESPACES", `must be at most ${NAMESPACES_MAX}`);
+  if (!names.every(isName)) refuse("FINGERPOST_NAMESPACES", `each ${NAME_RULE}`);
+  const [first = "default", ...others] = names;
+  return [first, ...others];
+}

@@ -1,0 +1,250 @@
+import type { DocumentKind } from "../contract/document.ts";
+import { catalogKey, headKey, serviceKey } from "../contract/redis-keys.ts";
+import type { Version } from "../contract/version.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { within } from "../kernel/deadline.ts";
+import { FingerpostError, messageOf } from "../kernel/errors.ts";
+import { createBoundedMap } from "./bounded-map.ts";
+import type { Breaker } from "./breaker.ts";
+import { createFlights, type Background, type Joined } from "./flight.ts";
+import type { ResolverLog } from "./log.ts";
+import type { Entry, NamespaceState } from "./namespace-state.ts";
+import { createReading } from "./reading.ts";
+import type { ColoCache } from "./store/colo.ts";
+import { MGET_KEYS_MAX, type ReadStore } from "./store/redis.ts";
+
+/** How long a cold lookup looks into the colo cache before it goes to Redis. */
+const COLO_TIMEOUT_MS = 50;
+/** Loads under way at once in a namespace. A Worker has six connections; the rest queue behind them. */
+const FLIGHTS_MAX = 512;
+/** Services whose last load brought nothing current, remembered so that they are not asked for by every request. */
+const ATTEMPTS_MAX = 2000;
+/** Services in one load: one key of an MGET is the head's. */
+export const LOAD_SERVICES_MAX = MGET_KEYS_MAX - 1;
+/** A reading from another machine of the data centre may look this much younger than now. */
+const CLOCK_SKEW_MS_MAX = 1000;
+
+const HEAD = "head";
+const CATALOG = "catalog";
+
+export interface Loaded {
+  readonly from: "redis" | "colo";
+  /** What was read, also where it was too big to be kept. */
+  readonly entries: ReadonlyMap<string, Entry>;
+}
+
+/**
+ * Fills a namespace's state. Each method joins what is under way for the same thing, or starts it; undefined when
+ * neither may be: the last try is less than the fresh interval ago, the breaker is open, or too much is under way.
+ */
+export interface Loader {
+  /** Reads the head, and what it says has changed. */
+  refresh(background: Background): Joined<Loaded> | undefined;
+  /** Reads these services together with the head. */
+  load(services: readonly string[], background: Background): Joined<Loaded> | undefined;
+  /** Reads the catalog together with the head. */
+  loadCatalog(background: Background): Joined<Loaded> | undefined;
+  loading(service: string): boolean;
+  /** Loads under way. */
+  size(): number;
+  /** Whether a load within the fresh interval found no such key, beside a head that told something. */
+  missing(service: string): boolean;
+}
+
+export interface LoaderOptions {
+  readonly namespace: string;
+  readonly state: NamespaceState;
+  readonly store: ReadStore;
+  readonly colo: ColoCache | undefined;
+  readonly breaker: Breaker;
+  readonly clock: Clock;
+  readonly log: ResolverLog;
+  readonly freshMs: number;
+  readonly swrMs: number;
+  /** What one request to Redis takes at most. */
+  readonly storeTimeoutMs: number;
+}
+
+interface Attempt {
+  readonly at: number;
+  readonly missing: boolean;
+}
+
+export function createLoader(options: LoaderOptions): Loader {
+  const { namespace, state, store, colo, breaker, clock, log, freshMs, swrMs, storeTimeoutMs } = options;
+  // A refresh makes two requests in a row.
+  const flights = createFlights<Loaded>({
+    clock,
+    ageMsMax: 2 * storeTimeoutMs + COLO_TIMEOUT_MS,
+    countMax: FLIGHTS_MAX,
+  });
+  const reading = createReading(namespace, state, log);
+  const attempts = createBoundedMap<string, Attempt>({ entriesMax: ATTEMPTS_MAX });
+  let headTriedAt = -Infinity;
+  let catalogTriedAt = -Infinity;
+
+  const recently = (at: number) => clock.monotonic() - at < freshMs;
+
+  async function ask<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      const answer = await call();
+      breaker.succeeded();
+      return answer;
+    } catch (error) {
+      // While it is open every probe fails the same way, and once is enough to tell.
+      if (breaker.closed()) log.warn({ namespace, reason: messageOf(error) }, "Redis could not be read");
+      breaker.failed();
+      throw error;
+    }
+  }
+
+  /** Reads documents of one MGET. Nothing is learnt beside a head that tells nothing. */
+  async function read(kinds: readonly [DocumentKind, string][], background: Background): Promise<Map<string, Entry>> {
+    const readAt = clock.monotonic();
+    const keys = kinds.map(([kind, name]) =>
+      kind === "catalog" ? catalogKey(namespace) : serviceKey(namespace, name),
+    );
+    const [headText, ...texts] = await ask(() => store.mget([headKey(namespace), ...keys]));
+    const entries = new Map<string, Entry>();
+    headTriedAt = readAt;
+    const head = reading.head(headText, readAt);
+    if (!head) return entries;
+    share("head", "", headText, readAt, head, background);
+    kinds.forEach(([kind, name], index) => {
+      const text = texts[index];
+      if (kind === "catalog") {
+        catalogTriedAt = readAt;
+        if (text !== undefined) reading.catalog(text);
+      } else {
+        const entry = text === undefined ? undefined : reading.snapshot(name, text, head);
+        if (entry) entries.set(name, entry);
+        if (entry?.standing.type === "current") attempts.delete(name);
+        else attempts.set(name, { at: readAt, missing: text === undefined });
+      }
+      share(kind, name, text, readAt, head, background);
+    });
+    return entries;
+  }
+
+  async function readHead(background: Background): Promise<void> {
+    const readAt = clock.monotonic();
+    const text = await ask(() => store.get(headKey(namespace)));
+    headTriedAt = readAt;
+    const head = reading.head(text, readAt);
+    if (head) share("head", "", text, readAt, head, background);
+  }
+
+  /** Leaves what was read to the other isolates of the data centre. */
+  function share(
+    kind: DocumentKind,
+    name: string,
+    text: string | undefined,
+    readAt: number,
+    verified: Version,
+    background: Background,
+  ): void {
+    if (!colo || text === undefined) return;
+    const entry = { readAt: Math.round(clock.now() - (clock.monotonic() - readAt)), verified, text };
+    background(
+      colo.put(namespace, kind, name, entry).catch((error: unknown) => {
+        log.warn({ namespace, kind, reason: messageOf(error) }, "the colo cache did not take an entry");
+      }),
+    );
+  }
+
+  /** Takes what the colo cache has, as old as it is: its age decides whether it is served. */
+  async function readColo(services: readonly string[]): Promise<Map<string, Entry>> {
+    const entries = new Map<string, Entry>();
+    if (!colo) return entries;
+    const get = async (kind: DocumentKind, name: string) => {
+      const entry = await colo.get(namespace, kind, name);
+      const ageMs = entry ? clock.now() - entry.readAt : 0;
+      return entry && ageMs > -CLOCK_SKEW_MS_MAX
+        ? { ...entry, readAt: clock.monotonic() - Math.max(0, ageMs) }
+        : undefined;
+    };
+    try {
+      const found = Promise.all([get("head", ""), ...services.map((service) => get("service", service))]);
+      const [head, ...snapshots] = await within(clock, COLO_TIMEOUT_MS, "the colo cache", found);
+      if (!head || !reading.sharedHead(head.text, head.readAt)) return entries;
+      services.forEach((service, index) => {
+        const snapshot = snapshots[index];
+        const entry = snapshot && reading.snapshot(service, snapshot.text, snapshot.verified);
+        if (entry) entries.set(service, entry);
+      });
+    } catch (error) {
+      log.warn({ namespace, reason: messageOf(error) }, "the colo cache did not answer");
+    }
+    return entries;
+  }
+
+  async function refreshNow(background: Background): Promise<Loaded> {
+    await readHead(background);
+    const changed = state.behind(LOAD_SERVICES_MAX);
+    const entries = changed.length === 0 ? new Map<string, Entry>() : await read(documentsOf(changed), background);
+    return { from: "redis", entries };
+  }
+
+  async function loadNow(names: readonly string[], background: Background): Promise<Loaded> {
+    if (names.some((name) => !state.entry(name))) {
+      const entries = await readColo(names);
+      const current = (name: string) => {
+        const entry = entries.get(name);
+        return entry !== undefined && clock.monotonic() - state.currentAt(entry) <= swrMs;
+      };
+      if (names.every(current)) return { from: "colo", entries };
+    }
+    if (!breaker.allow()) throw new FingerpostError("unavailable", "Redis is not asked for the moment.");
+    return { from: "redis", entries: await read(documentsOf(names), background) };
+  }
+
+  async function loadCatalogNow(background: Background): Promise<Loaded> {
+    return { from: "redis", entries: await read([["catalog", ""]], background) };
+  }
+
+  /** Whoever waits goes on with what is held, so a defect of our own would show nowhere but here. */
+  function told(load: Promise<Loaded>): Promise<Loaded> {
+    return load.catch((error: unknown) => {
+      if (!(error instanceof FingerpostError)) log.error({ namespace, reason: messageOf(error) }, "a reading broke");
+      throw error;
+    });
+  }
+
+  return {
+    refresh(background) {
+      const joined = flights.join(HEAD, background);
+      if (joined) return joined;
+      if (recently(headTriedAt) || !breaker.allow()) return undefined;
+      return flights.start([HEAD], background, () => told(refreshNow(background)));
+    },
+    load(names, background) {
+      const [first = ""] = names;
+      const joined = names.length === 1 ? flights.join(`s:${first}`, background) : undefined;
+      if (joined) return joined;
+      const headless = state.head() === undefined && recently(headTriedAt);
+      const due = names.filter((name) => !recently(attempts.get(name)?.at ?? -Infinity) && !flights.has(`s:${name}`));
+      if (headless || due.length === 0) return undefined;
+      return flights.start(
+        due.map((name) => `s:${name}`),
+        background,
+        () => told(loadNow(due, background)),
+      );
+    },
+    loadCatalog(background) {
+      const joined = flights.join(CATALOG, background);
+      if (joined) return joined;
+      if (recently(state.head() ? catalogTriedAt : headTriedAt) || !breaker.allow()) return undefined;
+      return flights.start([CATALOG], background, () => told(loadCatalogNow(background)));
+    },
+    loading: (name) => flights.has(`s:${name}`),
+    size: () => flights.size(),
+    missing(name) {
+      const attempt = attempts.get(name);
+      return attempt !== undefined && attempt.missing && recently(attempt.at);
+    },
+  };
+}
+
+function documentsOf(names: readonly string[]): [DocumentKind, string][] {
+  return names.map((name) => ["service", name]);
+}

@@ -1,0 +1,228 @@
+import type { Head } from "../contract/head.ts";
+import type { Source } from "../contract/http.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { within } from "../kernel/deadline.ts";
+import type { Breaker } from "./breaker.ts";
+import type { Background, Joined } from "./flight.ts";
+import type { Held } from "./held.ts";
+import type { NamedCount } from "./known-names.ts";
+import { LOAD_SERVICES_MAX, type Loaded, type Loader } from "./loader.ts";
+import type { Entry, NamespaceState } from "./namespace-state.ts";
+
+/** Loads of services not known to exist, at once. Past them the catalog is read first, so that names made up cost nothing. */
+const SPECULATIVE_MAX = 8;
+/** Readings one lookup waits for: at most a head or a snapshot, then a catalog, then the snapshot it names. */
+const STEPS_MAX = 4;
+
+/** How good an answer is, for its headers. */
+export interface Provenance {
+  readonly source: Source;
+  /** Of the catalog of truth: how long ago the publisher is known to have been current. */
+  readonly ageMs: number;
+  readonly stale: boolean;
+  /** RFC 9211, without the cache's name. */
+  readonly cacheStatus: string;
+}
+
+/** `unknown`: a complete head and a catalog say that there is no such service. `nothing`: nothing is known of it. */
+export type Lookup =
+  | ({ readonly type: "found"; readonly held: Held } & Provenance)
+  | { readonly type: "unknown" }
+  | { readonly type: "nothing" };
+
+export type Listing =
+  | ({ readonly type: "found"; readonly head: Head; readonly names: readonly NamedCount[] } & Provenance)
+  | { readonly type: "nothing" };
+
+/** What a lookup may take, in milliseconds. */
+export interface Freshness {
+  /** Up to this age of the last reading an answer is served as it is. Lower: more readings. */
+  readonly freshMs: number;
+  /** Up to this age it is served while it is read again behind. */
+  readonly swrMs: number;
+  /** How long a lookup that holds something older waits for Redis. */
+  readonly budgetMs: number;
+  /** How long one that holds nothing does. */
+  readonly coldBudgetMs: number;
+  /** Past this age of the publisher's confirmation every answer is marked stale, though Redis is well. */
+  readonly staleAfterMs: number;
+}
+
+export interface Lookups {
+  /** Answers at once from memory where it may. Never rejects. */
+  lookup(service: string, background: Background): Lookup | Promise<Lookup>;
+  /** Several at the cost of one reading. */
+  lookupAll(services: readonly string[], background: Background): Promise<readonly Lookup[]>;
+  list(background: Background): Promise<Listing>;
+  /** Whether a complete head is known; reads it once if not. */
+  ready(background: Background): Promise<boolean>;
+}
+
+export interface LookupsOptions extends Freshness {
+  readonly state: NamespaceState;
+  readonly loader: Loader;
+  readonly breaker: Breaker;
+  readonly clock: Clock;
+}
+
+type Reading = "refresh" | "load" | "catalog";
+type Verdict = { readonly type: "serve"; readonly entry: Entry } | { readonly type: "unknown" } | Reading;
+
+/** The levels in their order: memory, colo cache, Redis, last-known-good. */
+export function createLookups(options: LookupsOptions): Lookups {
+  const { state, loader, breaker, clock, freshMs, swrMs, budgetMs, coldBudgetMs, staleAfterMs } = options;
+
+  const ageOf = (at: number) => clock.monotonic() - at;
+
+  /** A reading no older than `since` is as good as any that could still be made for this lookup. */
+  function judge(service: string, since: number): Verdict {
+    const entry = state.entry(service);
+    const enough = (at: number) => ageOf(at) <= swrMs || at >= since;
+    if (entry && enough(state.currentAt(entry))) return ended(entry) ? { type: "unknown" } : { type: "serve", entry };
+    if (entry?.standing.type === "current") return "refresh";
+    const absent = isAbsent(service);
+    if (entry && !loader.missing(service)) return "load";
+    if (absent === undefined) return !entry && maySpeculate(service) ? "load" : "catalog";
+    if (!absent) return "load";
+    if (!enough(state.readAt())) return "refresh";
+    state.drop(service);
+    return { type: "unknown" };
+  }
+
+  /** Whether the ring, or else the catalog, says that there is no such service; undefined when neither can tell. */
+  function isAbsent(service: string): boolean | undefined {
+    if (!state.head()) return undefined;
+    const change = state.change(service)?.[2];
+    if (change === "added") return false;
+    // Its tombstone answers until its time has come; a tombstone that is no longer stored has had its time.
+    if (change === "removed") return loader.missing(service);
+    const known = state.names.has(service);
+    return known === undefined ? undefined : !known;
+  }
+
+  function ended({ held, standing }: Entry): boolean {
+    const { tombstoneUntil } = held.snapshot;
+    return tombstoneUntil !== undefined && standing.type === "current" && clock.now() > tombstoneUntil;
+  }
+
+  function maySpeculate(service: string): boolean {
+    return loader.loading(service) || loader.size() < SPECULATIVE_MAX;
+  }
+
+  function begin(reading: Reading, service: string, background: Background): Joined<Loaded> | undefined {
+    if (reading === "refresh") return loader.refresh(background);
+    if (reading === "catalog") return loader.loadCatalog(background);
+    return loader.load([service], background);
+  }
+
+  /** Undefined when it failed or took too long: what is held is then all there is. */
+  async function wait({ promise }: Joined<Loaded>, remainingMs: number): Promise<Loaded | undefined> {
+    if (remainingMs <= 0) return undefined;
+    // The failure has been counted and told where it was met.
+    return within(clock, remainingMs, "a reading", promise).catch(() => undefined);
+  }
+
+  async function lookupSlowly(service: string, background: Background): Promise<Lookup> {
+    const startedAt = clock.monotonic();
+    const cold = state.entry(service) === undefined;
+    let since = Infinity;
+    let from: Source = "memory";
+    let cacheStatus = cold ? "fwd=miss" : "fwd=stale";
+    let oversize: Entry | undefined;
+    for (let step = 0; step < STEPS_MAX; step++) {
+      const verdict = judge(service, since);
+      if (typeof verdict === "object") {
+        return verdict.type === "serve" ? found(verdict.entry, from, cacheStatus, since) : verdict;
+      }
+      const joined = begin(verdict, service, background);
+      // While Redis is down nobody waits for the probe who has something to fall back on.
+      if (!joined || (!cold && !breaker.closed())) break;
+      // A crowd waits for one slow reading once: the budget counts from where that began.
+      const waitedFromMs = cold ? startedAt : Math.min(startedAt, joined.startedAt);
+      const loaded = await wait(joined, waitedFromMs + (cold ? coldBudgetMs : budgetMs) - clock.monotonic());
+      if (!loaded) break;
+      since = Math.min(since, joined.startedAt);
+      from = loaded.from;
+      if (joined.collapsed && step === 0) cacheStatus += "; collapsed";
+      oversize = loaded.entries.get(service);
+      if (oversize && !state.entry(service)) return found(oversize, from, cacheStatus, since);
+    }
+    const entry = state.entry(service);
+    return entry ? found(entry, from, cacheStatus, since) : { type: "nothing" };
+  }
+
+  function found(entry: Entry, source: Source, cacheStatus: string, since: number): Lookup {
+    return { type: "found", held: entry.held, ...provenance(state.currentAt(entry), source, cacheStatus, since) };
+  }
+
+  function provenance(currentAt: number, source: Source, cacheStatus: string, since: number): Provenance {
+    const unread = ageOf(currentAt) > swrMs && currentAt < since;
+    const ageMs = toldAgeMs(currentAt);
+    return {
+      source: unread ? "last-known-good" : source,
+      ageMs,
+      stale: unread || ageMs > staleAfterMs,
+      cacheStatus: unread ? "hit; detail=last-known-good" : cacheStatus,
+    };
+  }
+
+  /** The wall clocks of two machines are compared here alone, and the time since this isolate saw it is a lower bound. */
+  function toldAgeMs(currentAt: number): number {
+    const confirmedAt = state.head()?.confirmedAt ?? clock.now();
+    const unreadMs = Number.isFinite(currentAt) ? ageOf(currentAt) : 0;
+    return Math.max(0, Math.round(Math.max(clock.now() - confirmedAt, ageOf(state.confirmationSeenAt()), unreadMs)));
+  }
+
+  function lookup(service: string, background: Background): Lookup | Promise<Lookup> {
+    const entry = state.entry(service);
+    if (!entry || ended(entry)) return lookupSlowly(service, background);
+    const age = ageOf(state.currentAt(entry));
+    if (age > swrMs) return lookupSlowly(service, background);
+    if (age <= freshMs) return found(entry, "memory", "hit", Infinity);
+    loader.refresh(background);
+    return found(entry, "memory", "hit; detail=revalidating", Infinity);
+  }
+
+  return {
+    lookup,
+    async lookupAll(services, background) {
+      const cold = services.filter((service) => judge(service, Infinity) === "load" && !loader.loading(service));
+      for (let start = 0; start < cold.length; start += LOAD_SERVICES_MAX) {
+        loader.load(cold.slice(start, start + LOAD_SERVICES_MAX), background);
+      }
+      return Promise.all(services.map(async (service) => lookup(service, background)));
+    },
+    async list(background) {
+      const startedAt = clock.monotonic();
+      const cold = !state.names.held();
+      let since = Infinity;
+      let from: Source = "memory";
+      for (let step = 0; step < STEPS_MAX; step++) {
+        const head = state.head();
+        const read = ageOf(state.readAt()) <= swrMs || state.readAt() >= since;
+        if (head && read && state.names.countsCurrent(head)) break;
+        const joined = head && !read ? loader.refresh(background) : loader.loadCatalog(background);
+        if (!joined || (!cold && !breaker.closed())) break;
+        const waitedFromMs = cold ? startedAt : Math.min(startedAt, joined.startedAt);
+        const loaded = await wait(joined, waitedFromMs + (cold ? coldBudgetMs : budgetMs) - clock.monotonic());
+        if (!loaded) break;
+        since = Math.min(since, joined.startedAt);
+        from = loaded.from;
+      }
+      const head = state.head();
+      if (!head || !state.names.held()) return { type: "nothing" };
+      if (ageOf(state.readAt()) > freshMs) loader.refresh(background);
+      const status = from === "memory" ? "hit" : `fwd=${cold ? "miss" : "stale"}`;
+      const currentAt = state.names.complete() ? state.readAt() : -Infinity;
+      return { type: "found", head, names: state.names.list(), ...provenance(currentAt, from, status, since) };
+    },
+    async ready(background) {
+      const startedAt = clock.monotonic();
+      if (!state.head()) {
+        const joined = loader.refresh(background);
+        if (joined) await wait(joined, startedAt + coldBudgetMs - clock.monotonic());
+      }
+      return state.head() !== undefined;
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import { toProblem } from "../../contract/problem.ts";
+import { answer, failure, nothingKnown } from "../answer.ts";
+import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
+import type { Lookup, Provenance } from "../lookups.ts";
+import { nameRule, parseQuery, RESOLVE_SERVICES_MAX, takeFilters } from "../query.ts";
+import { select, type Filters } from "../selection.ts";
+import { strongTag } from "../tag.ts";
+
+type Found = Extract<Lookup, { type: "found" }>;
+
+/** `GET /v1/resolve?service=a&service=b`: several services in one answer, each with the same filters. */
+export function resolveRoute(options: RouteOptions) {
+  return async (context: ResolverContext): Promise<Response> => {
+    const { namespace, lookups } = namespaceOf(context, options);
+    const query = parseQuery(context.req.url);
+    const names = [...new Set(query.all("service", nameRule))];
+    if (names.length === 0) query.refuse("service", "must be given at least once");
+    if (names.length > RESOLVE_SERVICES_MAX) {
+      query.refuse("service", `must be given at most ${RESOLVE_SERVICES_MAX} times`);
+    }
+    const filters = takeFilters(query);
+    query.done();
+    const found = await lookups.lookupAll(names, context.env.background);
+    const lookupByName = new Map(names.map((name, index) => [name, found[index] ?? { type: "nothing" as const }]));
+    const body = resolveBody(namespace, lookupByName, filters);
+    if (found.every((lookup) => lookup.type === "nothing"))
+      throw nothingKnown("Nothing is known of these services yet.");
+    const answered = found.filter((lookup): lookup is Found => lookup.type === "found");
+    const complete = found.every((lookup) => lookup.type !== "nothing");
+    return answer({
+      request: context.req.raw,
+      provenance: worst(answered),
+      revision: Math.max(0, ...answered.map(({ held }) => held.snapshot.revision)),
+      // What is not known for the moment must not be kept as if it were an answer.
+      ...(complete ? { etag: await strongTag(body) } : {}),
+      body: () => body,
+    });
+  };
+}
+
+function resolveBody(namespace: string, lookups: ReadonlyMap<string, Lookup>, filters: Filters): string {
+  const services: string[] = [];
+  const errors: string[] = [];
+  for (const [name, lookup] of lookups) {
+    const member = `${JSON.stringify(name)}:`;
+    if (lookup.type === "found") {
+      services.push(member + lookup.held.body(select(lookup.held.snapshot.instances, filters)));
+    } else {
+      const { code, detail } = toProblem(failure(lookup, name));
+      errors.push(member + JSON.stringify({ code, detail }));
+    }
+  }
+  const opening = JSON.stringify({ namespace }).slice(0, -1);
+  return `${opening},"services":{${services.join(",")}},"errors":{${errors.join(",")}}}`;
+}
+
+/** The headers tell the oldest of the answers. */
+function worst(found: readonly Found[]): Provenance {
+  const [first, ...rest] = found;
+  if (!first) return { source: "memory", ageMs: 0, stale: false, cacheStatus: "hit" };
+  return rest.reduce<Found>((oldest, lookup) => (rank(lookup) > rank(oldest) ? lookup : oldest), first);
+}
+
+function rank({ stale, ageMs, source }: Provenance): number {
+  const order = ["memory", "colo", "redis", "last-known-good"].indexOf(source);
+  return (stale ? 2 ** 50 : 0) + ageMs + order / 10;
+}

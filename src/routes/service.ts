@@ -1,0 +1,38 @@
+import { answer, failure } from "../answer.ts";
+import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
+import type { Lookup } from "../lookups.ts";
+import { parseQuery, pathName, takeFilters } from "../query.ts";
+import { NO_FILTERS, select, type Filters } from "../selection.ts";
+
+/** `GET /v1/services/{service}`: its instances. From memory it answers without an await. */
+export function serviceRoute(options: RouteOptions) {
+  return (context: ResolverContext): Response | Promise<Response> => {
+    const { lookups } = namespaceOf(context, options);
+    const service = pathName("service", context.req.param("service") ?? "");
+    const filters = filtersOf(context.req.url);
+    const lookup = lookups.lookup(service, context.env.background);
+    const respond = (found: Lookup) => serviceAnswer(context.req.raw, service, found, filters);
+    return lookup instanceof Promise ? lookup.then(respond) : respond(lookup);
+  };
+}
+
+function filtersOf(url: string): Filters {
+  if (!url.includes("?")) return NO_FILTERS;
+  const query = parseQuery(url);
+  const filters = takeFilters(query);
+  query.done();
+  return filters;
+}
+
+function serviceAnswer(request: Request, service: string, lookup: Lookup, filters: Filters): Response {
+  if (lookup.type !== "found") throw failure(lookup, service);
+  const { held } = lookup;
+  const body = () => held.body(select(held.snapshot.instances, filters));
+  return answer({
+    request,
+    provenance: lookup,
+    revision: held.snapshot.revision,
+    etag: held.etag,
+    body: filters === NO_FILTERS ? () => held.unfiltered(body) : body,
+  });
+}
