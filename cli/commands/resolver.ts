@@ -26,12 +26,16 @@ export function addResolver(program: Command): void {
     if (keys.length > 0 && open) problems.push("FINGERPOST_KEYS and --open: set one, not both");
     if (url === undefined) problems.push("UPSTASH_REDIS_REST_URL: is required");
     if (token === undefined) problems.push("UPSTASH_REDIS_REST_TOKEN: is required; the read-only one is enough");
+    if (number(values, "resolver.swr_ms") < number(values, "resolver.fresh_ms")) {
+      problems.push("FINGERPOST_SWR_MS: must be at least FINGERPOST_FRESH_MS");
+    }
     if (problems.length > 0 || url === undefined || token === undefined) refuse(...problems);
     const log = createLog("resolver", text(values, "log_level") as LogLevel);
     const signal = shutdownSignal();
     const config = {
       listen: parseListenAddress(text(values, "resolver.listen")),
-      redis: { url, token },
+      redisRestUrl: url,
+      redisRestToken: token,
       keys,
       open,
       namespaces: list(values, "resolver.namespaces"),
@@ -41,7 +45,7 @@ export function addResolver(program: Command): void {
       coldBudgetMs: number(values, "resolver.cold_budget_ms"),
     };
     await untilShutdown(log, signal, () =>
-      runResolver(config, { log, signal, clock: systemClock, random: systemRandom }),
+      runResolver(config, { log, clock: systemClock, random: systemRandom }),
     );
   });
 }
