@@ -180,6 +180,8 @@ export function createFollower(options: FollowerOptions): Follower {
     isReady: () => ready,
     async close() {
       closing.abort();
+      // Whatever the step under way is at, it does not go on to a watch.
+      mustList = true;
       interrupt?.({ reason: "requested", detail: "closing" });
       await running;
     },

@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createFollower } from "../../registrar/etcd/follower.ts";
+import { createLeaseKeeper } from "../../registrar/etcd/lease-keeper.ts";
+import { startTestEtcd } from "../support/etcd.ts";
+import { startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { connect, createMirror, parts, put } from "./fixture.ts";
+
+const PREFIX = "/fingerpost/default/black-hole/";
+
+let server: Awaited<ReturnType<typeof startTestEtcd>>;
+
+beforeAll(async () => {
+  server = await startTestEtcd();
+});
+afterAll(() => server?.close());
+
+test("a black-holed connection is noticed by calls, leases and watch, and all go on when it ends", async () => {
+  const proxy = await startProxy(Number(new URL(server.endpoint).port));
+  const direct = connect(server.endpoint, server.user);
+  const etcd = connect(`http://127.0.0.1:${proxy.port}`, server.user, { timeoutMs: 1000 });
+  let renewals = 0;
+  let restarts = 0;
+  const lost: string[] = [];
+  const keeper = createLeaseKeeper({ etcd, ...parts, onRenewal: () => renewals++ });
+  const mirror = createMirror();
+  const follower = createFollower({ etcd, prefix: PREFIX, sink: mirror, ...parts, onRestart: () => restarts++ });
+  try {
+    follower.start();
+    const { lease, ttlSeconds } = await etcd.grantLease(60);
+    keeper.add(lease, ttlSeconds, (reason) => lost.push(reason));
+    await until("the list is there", () => follower.isReady());
+    const short = await etcd.grantLease(3);
+    keeper.add(short.lease, short.ttlSeconds, (reason) => lost.push(reason));
+    await until("leases are renewed", () => renewals > 0);
+
+    proxy.blackhole(true);
+    const sinceMs = performance.now();
+    await expect(etcd.get(PREFIX)).rejects.toMatchObject({ code: "unavailable" });
+    expect(performance.now() - sinceMs).toBeLessThan(2000);
+    await until("the lease stream counts as silent", () => keeper.streams() === 0);
+    await direct.transact([], [put(`${PREFIX}meanwhile`)]);
+    // By gRPC's pings: after 10 s without one, and 5 s without an answer to it.
+    await until("the watch counts as dead", () => restarts > 0, { timeoutMs: 20_000 });
+    expect(mirror.keysPut).toEqual([]);
+
+    proxy.reset();
+    proxy.blackhole(false);
+    await until("what was written meanwhile is there", () => mirror.keysPut.length === 1);
+    await until("the short lease is told as expired", () => lost.length === 1);
+    expect(lost).toEqual(["expired"]);
+    expect(keeper.size()).toBe(1);
+    expect(mirror.restores()).toBe(1);
+  } finally {
+    await follower.close();
+    await keeper.close();
+    await Promise.all([etcd.close(), direct.close()]);
+    await proxy.close();
+  }
+}, 60_000);
+
+test("a member that is gone is left for the next, with the same token", async () => {
+  const gone = await startProxy(Number(new URL(server.endpoint).port));
+  const here = await startProxy(Number(new URL(server.endpoint).port));
+  let authentications = 0;
+  const etcd = connect(server.endpoint, server.user, {
+    endpoints: [gone.port, here.port].map((port) => `http://127.0.0.1:${port}`),
+    random: () => 0,
+    onAuthentication: () => authentications++,
+  });
+  try {
+    await etcd.transact([], [put(`${PREFIX}one`)]);
+    expect([gone.connections(), here.connections()]).toEqual([1, 0]);
+    await gone.refuse(true);
+    gone.reset();
+    await until("the other member is used", () => etcd.transact([], [put(`${PREFIX}two`)]));
+    expect([gone.connections(), here.connections()]).toEqual([0, 1]);
+    expect(authentications).toBe(1);
+  } finally {
+    await etcd.close();
+    await Promise.all([gone.close(), here.close()]);
+  }
+});

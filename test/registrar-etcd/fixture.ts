@@ -1,0 +1,83 @@
+import { Etcd3 } from "etcd3";
+import { systemClock } from "../../kernel/clock.ts";
+import { systemRandom } from "../../kernel/random.ts";
+import { createLog } from "../../node/log.ts";
+import { createEtcd, type EtcdOptions } from "../../registrar/etcd/etcd.ts";
+import type { FollowerSink } from "../../registrar/etcd/follower.ts";
+import type { Etcd, KeyValue, Operation } from "../../registrar/etcd/port.ts";
+
+/** etcd's limit of operations in one transaction. */
+const OPERATIONS_MAX = 128;
+
+export const parts = { clock: systemClock, random: systemRandom, log: createLog("test", "silent") };
+
+interface Credentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+export function connect(endpoint: string, user: Credentials, options: Partial<EtcdOptions> = {}): Etcd {
+  return createEtcd({ endpoints: [endpoint], ...user, ...parts, ...options });
+}
+
+export function put(key: string, value = "value"): Operation {
+  return { type: "put", key, value };
+}
+
+/** One revision for each key, many calls at a time. */
+export async function putEach(etcd: Etcd, keys: readonly string[], value = "value"): Promise<void> {
+  for (let start = 0; start < keys.length; start += OPERATIONS_MAX) {
+    const batch = keys.slice(start, start + OPERATIONS_MAX);
+    await Promise.all(batch.map((key) => etcd.transact([], [put(key, value)])));
+  }
+}
+
+/** Drops history before the current revision, as an operator's compaction does; only root may. */
+export async function compact(endpoint: string, root: Credentials, revision: number): Promise<void> {
+  const client = new Etcd3({ hosts: endpoint, auth: root });
+  try {
+    await client.kv.compact({ revision, physical: true });
+  } finally {
+    client.close();
+  }
+}
+
+export interface Mirror extends FollowerSink {
+  readonly entries: ReadonlyMap<string, KeyValue>;
+  /** Of every put seen as an event, in order. */
+  readonly keysPut: readonly string[];
+  readonly restores: () => number;
+}
+
+/** A sink that holds what it is given, and refuses what goes back in revision within one list. */
+export function createMirror(onApply: () => void = () => {}): Mirror {
+  const entries = new Map<string, KeyValue>();
+  const keysPut: string[] = [];
+  let restores = 0;
+  let revisionMin = 0;
+  return {
+    entries,
+    keysPut,
+    restores: () => restores,
+    restore(listed, revision) {
+      entries.clear();
+      for (const entry of listed) entries.set(entry.key, entry);
+      revisionMin = revision;
+      restores++;
+    },
+    apply(events, revision) {
+      for (const { type, entry } of events) {
+        if (entry.modRevision < revisionMin) throw new Error(`${entry.modRevision} after ${revisionMin}`);
+        revisionMin = entry.modRevision;
+        if (type === "delete") {
+          entries.delete(entry.key);
+        } else {
+          entries.set(entry.key, entry);
+          keysPut.push(entry.key);
+        }
+      }
+      if (revision !== revisionMin) throw new Error(`the revision is told as ${revision}, but is ${revisionMin}`);
+      onApply();
+    },
+  };
+}
