@@ -75,7 +75,7 @@ export interface AgentCounts {
  * Registers instances in etcd and keeps them there while their heartbeats come. Every write is answered when etcd has
  * it. All rejections are FingerpostErrors: `unavailable` when etcd was not reached in time (the write may or may not
  * have taken place; the same call again is right in both cases), `not_found` for an instance that must register,
- * `resource_exhausted` past a bound.
+ * `resource_exhausted` past a bound, `conflict` when other agents keep writing the same instance.
  */
 export interface Agent {
   /** Makes or replaces a registration. One that changes nothing is not written, and counts as a heartbeat. */
@@ -119,7 +119,7 @@ export function createAgent(options: AgentOptions): Agent {
     leaseTtlSeconds,
     onLost: (lease) => instances.lose(lease),
   });
-  const writes = createWrites({ etcd, pool });
+  const writes = createWrites({ etcd, pool, clock, random });
   const recover = (namespace: string, keys: readonly string[]) => recovery.add(namespace, keys);
   const instances = createInstances({ pool, writes, heartbeats, recover });
   const recovery = createRecovery({

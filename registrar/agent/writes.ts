@@ -1,8 +1,14 @@
-import { EtcdError, type Compare, type Etcd, type KeyValue, type Operation } from "../etcd/port.ts";
+import { createBackoff } from "../../kernel/backoff.ts";
+import { sleep, type Clock } from "../../kernel/clock.ts";
+import { FingerpostError } from "../../kernel/errors.ts";
+import type { Random } from "../../kernel/random.ts";
+import type { Compare, Etcd, KeyValue, Operation } from "../etcd/port.ts";
 import type { LeasePool, PoolLease } from "./lease-pool.ts";
 
 /** Transactions for one write. Each round but the first follows a change by somebody else in between. */
-const ROUNDS_MAX = 5;
+const ROUNDS_MAX = 12;
+/** Between rounds from the third on. Without it two agents that contend for a key can keep in step, and one starve. */
+const ROUND_BACKOFF = { baseMs: 5, capMs: 200 };
 
 export interface PutRequest {
   readonly key: string;
@@ -39,13 +45,14 @@ export interface BatchItem {
 }
 
 export type BatchOutcome =
-  /** `moved` were left as another agent has them, `absent` are deletes of what was gone; all the others are done. */
+  /** `moved` were left as another agent has them; all the others are as asked for. */
   { readonly type: "done"; readonly revision: number; readonly moved: readonly string[] } | { readonly type: "fenced" };
 
 /**
  * The owner fence. Every put and every delete is a transaction that compares the revision the key was last seen at,
  * and the sentinel of our lease, so that a write which was overtaken, by another agent or by our own later one, does
- * nothing. All calls reject with an EtcdError, after which it is unknown whether the write took place.
+ * nothing. All calls reject with an EtcdError, after which it is unknown whether the write took place, or with
+ * `conflict` when others change the same key all the time.
  */
 export interface Writes {
   put(request: PutRequest): Promise<PutOutcome>;
@@ -53,14 +60,35 @@ export interface Writes {
   remove(request: RemoveRequest): Promise<void>;
   /** Makes writes under this lease that are still on their way come to nothing, by moving its sentinel. */
   fence(lease: PoolLease): Promise<void>;
-  /** Up to 127 writes and what `lead` adds in one transaction, again without those that have moved until it passes. */
+  /**
+   * Up to 127 writes, and what `lead` adds, in one transaction; again without those that have moved until it passes.
+   * For a key that is not there a delete is dropped and a put makes it.
+   */
   batch(fence: Compare, lead: readonly Operation[], items: readonly BatchItem[]): Promise<BatchOutcome>;
 }
 
-export function createWrites({ etcd, pool }: { readonly etcd: Etcd; readonly pool: LeasePool }): Writes {
+export interface WritesOptions {
+  readonly etcd: Etcd;
+  readonly pool: LeasePool;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export function createWrites({ etcd, pool, clock, random }: WritesOptions): Writes {
   interface Found {
     readonly entry: KeyValue | undefined;
     readonly sentinel: KeyValue | undefined;
+  }
+
+  /** Runs `round` until it gives a result. */
+  async function inRounds<T>(round: () => Promise<T | undefined>): Promise<T> {
+    const backoff = createBackoff({ ...ROUND_BACKOFF, random });
+    for (let rounds = 1; rounds <= ROUNDS_MAX; rounds++) {
+      const result = await round();
+      if (result !== undefined) return result;
+      if (rounds >= 2) await sleep(clock, backoff.next());
+    }
+    throw contended();
   }
 
   /** One round: runs `operation` if key and sentinel are as expected; otherwise tells what is there. */
@@ -87,7 +115,7 @@ export function createWrites({ etcd, pool }: { readonly etcd: Etcd; readonly poo
     async put({ key, lease, expected: expectedFirst, valueAfter, create, takeOver }) {
       let expected = expectedFirst;
       let existing: KeyValue | undefined;
-      for (let round = 0; round < ROUNDS_MAX; round++) {
+      return await inRounds<PutOutcome>(async () => {
         const value = valueAfter(existing);
         const found = await tryOnce(key, lease, expected, { type: "put", key, value, lease: lease.id });
         if ("revision" in found) {
@@ -106,20 +134,20 @@ export function createWrites({ etcd, pool }: { readonly etcd: Etcd; readonly poo
         } else {
           return { type: "moved" };
         }
-      }
-      throw contended(key);
+        return undefined;
+      });
     },
 
     async remove({ key, lease, expected: expectedFirst }) {
       let expected = expectedFirst;
-      for (let round = 0; round < ROUNDS_MAX; round++) {
+      await inRounds(async () => {
         const found = await tryOnce(key, lease, expected, { type: "delete", key });
-        if ("revision" in found) return;
+        if ("revision" in found) return "done";
         // Without its sentinel the lease is not ours to delete from, and what is left on it ends with it.
-        if (!found.entry || !pool.isOurs(found.entry.lease) || !pool.confirms(lease, found.sentinel)) return;
+        if (!found.entry || !pool.isOurs(found.entry.lease) || !pool.confirms(lease, found.sentinel)) return "done";
         expected = found.entry.modRevision;
-      }
-      throw contended(key);
+        return undefined;
+      });
     },
 
     async fence(lease) {
@@ -129,21 +157,18 @@ export function createWrites({ etcd, pool }: { readonly etcd: Etcd; readonly poo
         value: lease.sentinelValue,
         lease: lease.id,
       };
-      for (let round = 0; round < ROUNDS_MAX; round++) {
+      await inRounds(async () => {
         const result = await etcd.transact([sentinelAt(lease)], [sentinel], [{ type: "get", key: lease.sentinelKey }]);
-        if (result.succeeded) {
-          lease.sentinelRevision = Math.max(lease.sentinelRevision, result.revision);
-          return;
-        }
-        if (!pool.confirms(lease, result.results[0])) return;
-      }
-      throw contended(lease.sentinelKey);
+        if (result.succeeded) lease.sentinelRevision = Math.max(lease.sentinelRevision, result.revision);
+        else if (pool.confirms(lease, result.results[0])) return undefined;
+        return "done";
+      });
     },
 
     async batch(fence, lead, itemsFirst) {
       let items = itemsFirst;
       const moved: string[] = [];
-      for (let round = 0; round < ROUNDS_MAX; round++) {
+      return await inRounds<BatchOutcome>(async () => {
         const result = await etcd.transact(
           [fence, ...items.map(({ key, expected }) => at(key, expected))],
           [...lead, ...items.map(({ operation }) => operation)],
@@ -159,8 +184,8 @@ export function createWrites({ etcd, pool }: { readonly etcd: Etcd; readonly poo
           moved.push(item.key);
           return [];
         });
-      }
-      throw contended(fence.key);
+        return undefined;
+      });
     },
   };
 }
@@ -180,6 +205,7 @@ function holds(fence: Compare, sentinel: KeyValue | undefined): boolean {
   return sentinel?.[fence.target] === fence.equals;
 }
 
-function contended(key: string): EtcdError {
-  return new EtcdError("unavailable", `${key} changed ${ROUNDS_MAX} times under one write`);
+function contended(): FingerpostError {
+  const message = "Other registrars keep changing the same instance; let only one of them register it.";
+  return new FingerpostError("conflict", message, { retryAfterSeconds: 1 });
 }

@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Etcd } from "../../registrar/etcd/port.ts";
+import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
+import { createMemoryEtcd } from "./memory-etcd.ts";
+import { connect } from "./registrar.ts";
+
+let server: TestEtcd;
+let real: Etcd;
+
+beforeAll(async () => {
+  server = await startTestEtcd();
+  real = connect(server, "user");
+});
+afterAll(async () => {
+  await real.close();
+  await server.close();
+});
+
+/** What the agent's fence and leases rest on must hold of the real etcd, and of the one in memory for it to be worth anything. */
+describe.each(["real", "memory"] as const)("%s etcd", (kind) => {
+  const etcd = kind === "memory" ? createMemoryEtcd() : undefined;
+  const client = () => etcd ?? real;
+  const key = (name: string) => `/fingerpost/default/semantics/${name}`;
+  const get = async (name: string) => (await client().get(key(name))).entry;
+  const put = (name: string, value: string, lease?: string) =>
+    client().transact([], [{ type: "put", key: key(name), value, ...(lease === undefined ? {} : { lease }) }]);
+
+  it("takes a put where there is no key only once, and tells the other what is there", async () => {
+    const attempt = (value: string) =>
+      client().transact(
+        [{ key: key("once"), target: "modRevision", equals: 0 }],
+        [{ type: "put", key: key("once"), value }],
+        [{ type: "get", key: key("once") }],
+      );
+    const first = await attempt("a");
+    expect(first.succeeded).toBe(true);
+    const second = await attempt("b");
+    expect(second.succeeded).toBe(false);
+    expect(second.revision).toBe(first.revision);
+    expect(second.results[0]).toMatchObject({ value: "a", modRevision: first.revision, lease: "0" });
+    expect(second.results[0]?.createRevision).toBe(first.revision);
+  });
+
+  it("has every key of one transaction at its revision, and none when one compare fails", async () => {
+    const { revision } = await client().transact(
+      [],
+      [
+        { type: "put", key: key("t1"), value: "1" },
+        { type: "put", key: key("t2"), value: "2" },
+      ],
+    );
+    expect((await get("t1"))?.modRevision).toBe(revision);
+    expect((await get("t2"))?.modRevision).toBe(revision);
+    const refused = await client().transact(
+      [
+        { key: key("t1"), target: "modRevision", equals: revision },
+        { key: key("t2"), target: "modRevision", equals: revision - 1 },
+      ],
+      [{ type: "delete", key: key("t1") }],
+      [{ type: "get", key: key("gone") }],
+    );
+    expect(refused).toMatchObject({ succeeded: false, results: [undefined] });
+    expect(await get("t1")).toBeDefined();
+  });
+
+  it("compares the lease and the create revision of a key, and fails both where there is none", async () => {
+    const { lease } = await client().grantLease(60);
+    const { revision } = await put("leased", "1", lease);
+    await put("leased", "2", lease);
+    const holds = async (compare: Parameters<Etcd["transact"]>[0][number]) =>
+      (await client().transact([compare], [])).succeeded;
+    expect(await holds({ key: key("leased"), target: "createRevision", equals: revision })).toBe(true);
+    expect(await holds({ key: key("leased"), target: "modRevision", equals: revision })).toBe(false);
+    expect(await holds({ key: key("leased"), target: "lease", equals: lease })).toBe(true);
+    expect(await holds({ key: key("leased"), target: "value", equals: "2" })).toBe(true);
+    expect(await holds({ key: key("absent"), target: "lease", equals: lease })).toBe(false);
+    expect(await holds({ key: key("absent"), target: "createRevision", equals: revision })).toBe(false);
+    expect(await holds({ key: key("absent"), target: "createRevision", equals: 0 })).toBe(true);
+  });
+
+  it("deletes all keys of a lease with it, but not one that was put under another since", async () => {
+    const first = await client().grantLease(60);
+    const second = await client().grantLease(60);
+    await put("stays", "1", first.lease);
+    await put("goes", "1", first.lease);
+    await put("stays", "2", second.lease);
+    await client().revokeLease(first.lease);
+    await client().revokeLease(first.lease);
+    expect(await get("goes")).toBeUndefined();
+    expect(await get("stays")).toMatchObject({ value: "2", lease: second.lease });
+    await expect(put("late", "1", first.lease)).rejects.toMatchObject({ code: "lease_not_found" });
+  });
+
+  it("takes 128 operations and 128 compares in one transaction, and not one more", async () => {
+    const transact = (count: number) => {
+      const keys = Array.from({ length: count }, (_, index) => key(`m${index}`));
+      return client().transact(
+        keys.map((each) => ({ key: each, target: "modRevision", equals: 0 })),
+        keys.map((each) => ({ type: "put", key: each, value: "x" })),
+        keys.map((each) => ({ type: "get", key: each })),
+      );
+    };
+    await expect(transact(129)).rejects.toMatchObject({ code: "invalid" });
+    await expect(transact(128)).resolves.toMatchObject({ succeeded: true });
+    const again = await transact(128);
+    expect(again.succeeded).toBe(false);
+    expect(again.results.filter((found) => found !== undefined)).toHaveLength(128);
+  });
+});
