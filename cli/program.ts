@@ -22,7 +22,8 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     .version(packageVersion())
     .exitOverride()
     .showHelpAfterError("(--help lists what it takes)");
-  // In the order in which the data flows.
+  // In the order in which the data flows. The processes themselves are loaded by the command that runs them, so that
+  // a lookup does not wait for gRPC to load.
   for (const add of [addRegistrar, addGateway, addResolver, addDev, addRegister, addLookup, addLs, addStatus]) {
     add(program);
   }

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { runGateway } from "../../gateway/run.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { parseListenAddress } from "../../node/listen.ts";
@@ -27,6 +26,7 @@ export function addGateway(program: Command): void {
     }
     const log = createLog("gateway", text(values, "log_level") as LogLevel);
     const signal = shutdownSignal();
+    const { runGateway } = await import("../../gateway/run.ts");
     const config = {
       listen: parseListenAddress(text(values, "gateway.listen")),
       token,

@@ -6,7 +6,7 @@ import { systemRandom } from "../../kernel/random.ts";
 import { isLoopback, parseListenAddress } from "../../node/listen.ts";
 import { createLog, type LogLevel } from "../../node/log.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
-import { runRegistrar, type RegistrarConfig } from "../../registrar/run.ts";
+import type { RegistrarConfig } from "../../registrar/run.ts";
 import { refuse, type ConfigValues } from "../config/load.ts";
 import { addSettings, readSettings } from "../config/options.ts";
 import { flag, list, number, text, textOrUndefined } from "../config/values.ts";
@@ -22,6 +22,7 @@ export function addRegistrar(program: Command): void {
     const config = registrarConfig(values);
     const log = createLog("registrar", text(values, "log_level") as LogLevel);
     const signal = shutdownSignal();
+    const { runRegistrar } = await import("../../registrar/run.ts");
     await untilShutdown(log, signal, () =>
       runRegistrar(config, { log, signal, clock: systemClock, random: systemRandom }),
     );

@@ -4,7 +4,6 @@ import { systemRandom } from "../../kernel/random.ts";
 import { parseListenAddress } from "../../node/listen.ts";
 import { createLog, type LogLevel } from "../../node/log.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
-import { runResolver } from "../../src/node.ts";
 import { refuse } from "../config/load.ts";
 import { addSettings, readSettings } from "../config/options.ts";
 import { flag, list, number, text, textOrUndefined } from "../config/values.ts";
@@ -32,6 +31,7 @@ export function addResolver(program: Command): void {
     if (problems.length > 0 || url === undefined || token === undefined) refuse(...problems);
     const log = createLog("resolver", text(values, "log_level") as LogLevel);
     const signal = shutdownSignal();
+    const { runResolver } = await import("../../src/node.ts");
     const config = {
       listen: parseListenAddress(text(values, "resolver.listen")),
       redisRestUrl: url,
@@ -44,8 +44,6 @@ export function addResolver(program: Command): void {
       budgetMs: number(values, "resolver.budget_ms"),
       coldBudgetMs: number(values, "resolver.cold_budget_ms"),
     };
-    await untilShutdown(log, signal, () =>
-      runResolver(config, { log, clock: systemClock, random: systemRandom }),
-    );
+    await untilShutdown(log, signal, () => runResolver(config, { log, clock: systemClock, random: systemRandom }));
   });
 }
