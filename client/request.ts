@@ -1,0 +1,47 @@
+import { ResolveError } from "./errors.ts";
+
+/** What the instances must match; all that is given must hold. */
+export interface Filters {
+  /** A range of semantic versions, such as `^1.4`. */
+  readonly version?: string;
+  /** All of these. */
+  readonly tags?: readonly string[];
+  readonly region?: string;
+  readonly zone?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  /**
+   * `healthy`: only what is up. `healthy-or-all`, the default: what is up or suspected of being gone, else anything not
+   * known to be down. `all`: everything.
+   */
+  readonly health?: "healthy" | "all" | "healthy-or-all";
+  /** At most this many, counted after all other filters. */
+  readonly limit?: number;
+}
+
+/** The contract's rule for names, which also keeps a name from being a path. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+export function isName(value: string): boolean {
+  return NAME.test(value);
+}
+
+/** Path and query of a lookup. Equal filters give equal text, whatever their order, so that it can stand for the lookup. */
+export function lookupPath(namespace: string, service: string, filters: Filters): string {
+  if (!isName(service)) {
+    throw new ResolveError("invalid_argument", `"${service.slice(0, 128)}" is not the name of a service.`);
+  }
+  const query = new URLSearchParams();
+  const add = (name: string, value: string | number | undefined) => {
+    if (value !== undefined) query.append(name, String(value));
+  };
+  add("version", filters.version);
+  for (const tag of filters.tags ?? []) add("tag", tag);
+  add("region", filters.region);
+  add("zone", filters.zone);
+  for (const [key, value] of Object.entries(filters.metadata ?? {})) add(`meta.${key}`, value);
+  add("health", filters.health);
+  add("limit", filters.limit);
+  const pairs = [...query].map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`);
+  const search = [...new Set(pairs)].toSorted((a, b) => (a < b ? -1 : 1)).join("&");
+  return `/v1/namespaces/${namespace}/services/${service}${search === "" ? "" : `?${search}`}`;
+}
