@@ -57,7 +57,7 @@ export interface AgentOptions {
   readonly bucket?: TokenBucket;
 }
 
-export interface Registered extends HeldView {
+interface Registered extends HeldView {
   /** Whether the instance was not in etcd before. */
   readonly created: boolean;
 }

@@ -3,7 +3,7 @@ import type { Registration, RegistrationRequest, Status } from "../../contract/r
 import type { PoolLease } from "./lease-pool.ts";
 
 /** Where an instance's key stands in etcd, as far as this agent knows. */
-export type Position =
+type Position =
   /** Nothing of it is in etcd, as far as is known: its first write is under way. */
   | { readonly type: "unwritten" }
   /** Etcd has it so. A write, the loss of the lease or a move to another agent ends this. */

@@ -16,14 +16,14 @@ export interface InstancesOptions {
   readonly recover: (namespace: string, keys: readonly string[]) => void;
 }
 
-export interface WriteRequest {
+interface WriteRequest {
   readonly registrationAfter: (existing: KeyValue | undefined) => Registration;
   /** Whether to make the key again when somebody has deleted it. */
   readonly create: boolean;
   readonly takeOver: boolean;
 }
 
-export type WriteOutcome = "created" | "replaced" | "moved" | "absent";
+type WriteOutcome = "created" | "replaced" | "moved" | "absent";
 
 /**
  * The instances an agent holds, and what their writes do to them. `write` and `remove` are for the instance's own turn

@@ -10,7 +10,7 @@ const ROUNDS_MAX = 12;
 /** Between rounds from the third on. Without it two agents that contend for a key can keep in step, and one starve. */
 const ROUND_BACKOFF = { baseMs: 5, capMs: 200 };
 
-export interface PutRequest {
+interface PutRequest {
   readonly key: string;
   readonly lease: PoolLease;
   /** The revision at which the key should stand, 0 for none; undefined when an earlier write left it unknown. */
@@ -32,7 +32,7 @@ export type PutOutcome =
   /** The sentinel is not ours any more, so nothing was written; another lease is needed. */
   | { readonly type: "lease-lost" };
 
-export interface RemoveRequest {
+interface RemoveRequest {
   readonly key: string;
   readonly lease: PoolLease;
   readonly expected: number | undefined;
@@ -44,7 +44,7 @@ export interface BatchItem {
   readonly operation: Operation;
 }
 
-export type BatchOutcome =
+type BatchOutcome =
   /** `moved` were left as another agent has them; all the others are as asked for. */
   { readonly type: "done"; readonly revision: number; readonly moved: readonly string[] } | { readonly type: "fenced" };
 

@@ -7,7 +7,7 @@ import type { Agent } from "../agent/agent.ts";
 import { serveInstances } from "./instances.ts";
 import { json, serve } from "./routes.ts";
 
-export interface MetricsText {
+interface MetricsText {
   readonly contentType: string;
   readonly text: string;
 }

@@ -4,7 +4,7 @@ import { isName, NAME_RULE } from "../../contract/names.ts";
 import { FingerpostError, type Violation } from "../../kernel/errors.ts";
 
 /** Instances on one page of a list: about a megabyte of JSON at the usual size of a registration. */
-export const PAGE_LIMIT_MAX = 1000;
+const PAGE_LIMIT_MAX = 1000;
 const PAGE_LIMIT_DEFAULT = 100;
 const CURSOR_PATTERN = /^[A-Za-z0-9._-]{1,128}\/[A-Za-z0-9._-]{1,128}$/;
 

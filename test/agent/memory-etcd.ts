@@ -9,7 +9,7 @@ import {
 import type { LeaseRenewals } from "../../registrar/agent/lease-pool.ts";
 
 /** What becomes of a call: it passes, it fails before etcd saw it, or etcd does it and the answer is lost. */
-export type Fault = "none" | "refused" | "answer-lost";
+type Fault = "none" | "refused" | "answer-lost";
 
 export interface MemoryEtcd extends Etcd, LeaseRenewals {
   /** Asked before every call. */
