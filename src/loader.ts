@@ -14,7 +14,7 @@ import type { ColoCache } from "./store/colo.ts";
 import { MGET_KEYS_MAX, type ReadStore } from "./store/redis.ts";
 
 /** How long a cold lookup looks into the colo cache before it goes to Redis. */
-const COLO_TIMEOUT_MS = 50;
+const COLO_TIMEOUT_MS = 100;
 /** Loads under way at once in a namespace. A Worker has six connections; the rest queue behind them. */
 const FLIGHTS_MAX = 512;
 /** Services whose last load brought nothing current, remembered so that they are not asked for by every request. */
@@ -40,6 +40,8 @@ export interface Loaded {
 export interface Loader {
   /** Reads the head, and what it says has changed. */
   refresh(background: Background): Joined<Loaded> | undefined;
+  /** Takes these services from the colo cache, where there is one, as old as they are there. */
+  loadColo(services: readonly string[], background: Background): Joined<Loaded> | undefined;
   /** Reads these services together with the head. */
   load(services: readonly string[], background: Background): Joined<Loaded> | undefined;
   /** Reads the catalog together with the head. */
@@ -60,7 +62,6 @@ export interface LoaderOptions {
   readonly clock: Clock;
   readonly log: ResolverLog;
   readonly freshMs: number;
-  readonly swrMs: number;
   /** What one request to Redis takes at most. */
   readonly storeTimeoutMs: number;
 }
@@ -71,7 +72,7 @@ interface Attempt {
 }
 
 export function createLoader(options: LoaderOptions): Loader {
-  const { namespace, state, store, colo, breaker, clock, log, freshMs, swrMs, storeTimeoutMs } = options;
+  const { namespace, state, store, colo, breaker, clock, log, freshMs, storeTimeoutMs } = options;
   // A refresh makes two requests in a row.
   const flights = createFlights<Loaded>({
     clock,
@@ -186,16 +187,11 @@ export function createLoader(options: LoaderOptions): Loader {
   }
 
   async function loadNow(names: readonly string[], background: Background): Promise<Loaded> {
-    if (names.some((name) => !state.entry(name))) {
-      const entries = await readColo(names);
-      const current = (name: string) => {
-        const entry = entries.get(name);
-        return entry !== undefined && clock.monotonic() - state.currentAt(entry) <= swrMs;
-      };
-      if (names.every(current)) return { from: "colo", entries };
-    }
-    if (!breaker.allow()) throw new FingerpostError("unavailable", "Redis is not asked for the moment.");
     return { from: "redis", entries: await read(documentsOf(names), background) };
+  }
+
+  async function loadColoNow(names: readonly string[]): Promise<Loaded> {
+    return { from: "colo", entries: await readColo(names) };
   }
 
   async function loadCatalogNow(background: Background): Promise<Loaded> {
@@ -217,13 +213,21 @@ export function createLoader(options: LoaderOptions): Loader {
       if (recently(headTriedAt) || !breaker.allow()) return undefined;
       return flights.start([HEAD], background, () => told(refreshNow(background)));
     },
+    loadColo(names, background) {
+      if (!colo) return undefined;
+      const [first = ""] = names;
+      const joined = names.length === 1 ? flights.join(`c:${first}`, background) : undefined;
+      if (joined) return joined;
+      const keys = names.map((name) => `c:${name}`).filter((key) => !flights.has(key));
+      return keys.length === 0 ? undefined : flights.start(keys, background, () => told(loadColoNow(names)));
+    },
     load(names, background) {
       const [first = ""] = names;
       const joined = names.length === 1 ? flights.join(`s:${first}`, background) : undefined;
       if (joined) return joined;
       const headless = state.head() === undefined && recently(headTriedAt);
       const due = names.filter((name) => !recently(attempts.get(name)?.at ?? -Infinity) && !flights.has(`s:${name}`));
-      if (headless || due.length === 0) return undefined;
+      if (headless || due.length === 0 || !breaker.allow()) return undefined;
       return flights.start(
         due.map((name) => `s:${name}`),
         background,

@@ -11,8 +11,8 @@ import type { Entry, NamespaceState } from "./namespace-state.ts";
 
 /** Loads of services not known to exist, at once. Past them the catalog is read first, so that names made up cost nothing. */
 const SPECULATIVE_MAX = 8;
-/** Readings one lookup waits for: at most a head or a snapshot, then a catalog, then the snapshot it names. */
-const STEPS_MAX = 4;
+/** Readings one lookup waits for: the colo cache, a head or a snapshot, a catalog, the snapshot that it names. */
+const STEPS_MAX = 5;
 
 /** How good an answer is, for its headers. */
 export interface Provenance {
@@ -82,7 +82,7 @@ export function createLookups(options: LookupsOptions): Lookups {
     if (entry?.standing.type === "current") return "refresh";
     const absent = isAbsent(service);
     if (entry && !loader.missing(service)) return "load";
-    if (absent === undefined) return !entry && maySpeculate(service) ? "load" : "catalog";
+    if (absent === undefined) return loader.missing(service) || !maySpeculate(service) ? "catalog" : "load";
     if (!absent) return "load";
     if (!enough(state.readAt())) return "refresh";
     state.drop(service);
@@ -124,31 +124,36 @@ export function createLookups(options: LookupsOptions): Lookups {
 
   async function lookupSlowly(service: string, background: Background): Promise<Lookup> {
     const startedAt = clock.monotonic();
-    const cold = state.entry(service) === undefined;
+    let cacheStatus = state.entry(service) ? "fwd=stale" : "fwd=miss";
     let since = Infinity;
     let from: Source = "memory";
-    let cacheStatus = cold ? "fwd=miss" : "fwd=stale";
-    let oversize: Entry | undefined;
+    let shared: Joined<Loaded> | undefined;
     for (let step = 0; step < STEPS_MAX; step++) {
       const verdict = judge(service, since);
       if (typeof verdict === "object") {
         return verdict.type === "serve" ? found(verdict.entry, from, cacheStatus, since) : verdict;
       }
-      const joined = begin(verdict, service, background);
+      const cold = state.entry(service) === undefined;
+      const colo = verdict === "load" && cold && !shared ? loader.loadColo([service], background) : undefined;
+      shared ??= colo;
+      const joined = colo ?? begin(verdict, service, background);
       // While Redis is down nobody waits for the probe who has something to fall back on.
       if (!joined || (!cold && !breaker.closed())) break;
-      // A crowd waits for one slow reading once: the budget counts from where that began.
-      const waitedFromMs = cold ? startedAt : Math.min(startedAt, joined.startedAt);
-      const loaded = await wait(joined, waitedFromMs + (cold ? coldBudgetMs : budgetMs) - clock.monotonic());
+      const loaded = await wait(joined, deadlineOf(joined, cold, startedAt) - clock.monotonic());
       if (!loaded) break;
       since = Math.min(since, joined.startedAt);
       from = loaded.from;
-      if (joined.collapsed && step === 0) cacheStatus += "; collapsed";
-      oversize = loaded.entries.get(service);
-      if (oversize && !state.entry(service)) return found(oversize, from, cacheStatus, since);
+      if (joined.collapsed && !cacheStatus.endsWith("collapsed")) cacheStatus += "; collapsed";
+      const unkept = loaded.entries.get(service);
+      if (unkept && !state.entry(service)) return found(unkept, from, cacheStatus, since);
     }
     const entry = state.entry(service);
     return entry ? found(entry, from, cacheStatus, since) : { type: "nothing" };
+  }
+
+  /** A crowd that holds something waits for one slow reading once: the budget counts from where that began. */
+  function deadlineOf(joined: Joined<Loaded>, cold: boolean, startedAt: number): number {
+    return cold ? startedAt + coldBudgetMs : Math.min(startedAt, joined.startedAt) + budgetMs;
   }
 
   function found(entry: Entry, source: Source, cacheStatus: string, since: number): Lookup {
@@ -186,9 +191,14 @@ export function createLookups(options: LookupsOptions): Lookups {
   return {
     lookup,
     async lookupAll(services, background) {
-      const cold = services.filter((service) => judge(service, Infinity) === "load" && !loader.loading(service));
-      for (let start = 0; start < cold.length; start += LOAD_SERVICES_MAX) {
-        loader.load(cold.slice(start, start + LOAD_SERVICES_MAX), background);
+      const toLoad = () =>
+        services.filter((service) => judge(service, Infinity) === "load" && !loader.loading(service));
+      const cold = toLoad().filter((service) => !state.entry(service));
+      const colo = cold.length > 1 ? loader.loadColo(cold, background) : undefined;
+      if (colo) await wait(colo, budgetMs);
+      const batch = toLoad();
+      for (let start = 0; start < batch.length; start += LOAD_SERVICES_MAX) {
+        loader.load(batch.slice(start, start + LOAD_SERVICES_MAX), background);
       }
       return Promise.all(services.map(async (service) => lookup(service, background)));
     },
@@ -203,8 +213,7 @@ export function createLookups(options: LookupsOptions): Lookups {
         if (head && read && state.names.countsCurrent(head)) break;
         const joined = head && !read ? loader.refresh(background) : loader.loadCatalog(background);
         if (!joined || (!cold && !breaker.closed())) break;
-        const waitedFromMs = cold ? startedAt : Math.min(startedAt, joined.startedAt);
-        const loaded = await wait(joined, waitedFromMs + (cold ? coldBudgetMs : budgetMs) - clock.monotonic());
+        const loaded = await wait(joined, deadlineOf(joined, cold, startedAt) - clock.monotonic());
         if (!loaded) break;
         since = Math.min(since, joined.startedAt);
         from = loaded.from;

@@ -125,7 +125,7 @@ function createRoutes({
   const share = (bound: number) => Math.max(1, Math.floor(bound / namespaces.length));
   const lookups = namespaces.map((namespace) => {
     const state = createNamespaceState({ entriesMax: share(memory.entriesMax), bytesMax: share(memory.bytesMax) });
-    const { freshMs, swrMs } = freshness;
+    const { freshMs } = freshness;
     const loader = createLoader({
       namespace,
       state,
@@ -135,7 +135,6 @@ function createRoutes({
       clock,
       log,
       freshMs,
-      swrMs,
       storeTimeoutMs,
     });
     return [namespace, createLookups({ ...freshness, state, loader, breaker, clock })] as const;
