@@ -1,0 +1,72 @@
+import type { Background } from "../../src/flight.ts";
+import {
+  createResolver,
+  FRESHNESS_DEFAULT,
+  MEMORY_DEFAULT,
+  type MemoryBounds,
+  type ResolverOptions,
+} from "../../src/resolver.ts";
+import type { Freshness } from "../../src/lookups.ts";
+import type { AccessRule } from "../../src/access.ts";
+import type { Random } from "../../kernel/random.ts";
+import { createManualClock, type ManualClock } from "../support/clock.ts";
+import { createFakeStore, type FakeStore } from "./fake-store.ts";
+import { createTestPublisher, type TestPublisher } from "./publish.ts";
+
+export interface Fixture {
+  readonly clock: ManualClock;
+  readonly store: FakeStore;
+  readonly publisher: TestPublisher;
+  readonly logged: string[];
+  get(path: string, headers?: Readonly<Record<string, string>>, method?: string): Promise<Response>;
+  /** A lookup's instance ids, or its status where it has none, with the header that tells the source. */
+  look(service: string): Promise<{ ids: readonly string[]; status: number; source: string; stale: boolean }>;
+}
+
+export interface FixtureOptions {
+  readonly freshness?: Partial<Freshness>;
+  readonly memory?: Partial<MemoryBounds>;
+  readonly access?: AccessRule;
+  readonly random?: Random;
+  readonly namespaces?: ResolverOptions["namespaces"];
+}
+
+/** A resolver on a manual clock and a store that does as it is told, with the default times. */
+export function createFixture(options: FixtureOptions = {}): Fixture {
+  const clock = createManualClock();
+  const store = createFakeStore();
+  const publisher = createTestPublisher(store.write, { now: () => clock.now() });
+  const logged: string[] = [];
+  const log = (_fields: object, message: string) => void logged.push(message);
+  const resolver = createResolver({
+    namespaces: options.namespaces ?? ["default"],
+    access: options.access ?? { type: "open" },
+    store,
+    storeTimeoutMs: 2000,
+    freshness: { ...FRESHNESS_DEFAULT, ...options.freshness },
+    memory: { ...MEMORY_DEFAULT, ...options.memory },
+    clock,
+    random: options.random ?? (() => 0.5),
+    log: { info: log, warn: log, error: log },
+  });
+  const background: Background = () => undefined;
+  const get: Fixture["get"] = async (path, headers = {}, method = "GET") =>
+    resolver.fetch(new Request(`http://resolver${path}`, { headers, method }), background);
+  return {
+    clock,
+    store,
+    publisher,
+    logged,
+    get,
+    async look(service) {
+      const response = await get(`/v1/services/${service}`);
+      const body = (await response.json()) as { instances?: { id: string }[] };
+      return {
+        ids: (body.instances ?? []).map(({ id }) => id),
+        status: response.status,
+        source: response.headers.get("fingerpost-source") ?? "",
+        stale: response.headers.get("fingerpost-stale") === "true",
+      };
+    },
+  };
+}
