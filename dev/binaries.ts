@@ -15,6 +15,7 @@ export interface BinaryOptions {
   readonly clock: Clock;
   /** Told what takes a while, one line each. */
   readonly progress: (line: string) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Where the project keeps what it can make again: FINGERPOST_CACHE_DIR, or .cache in the checkout. */

@@ -1,12 +1,13 @@
 import { spawn, spawnSync, type ChildProcess, type StdioOptions } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { systemClock, type Clock } from "../kernel/clock.ts";
+import { sleep, type Clock } from "../kernel/clock.ts";
 import { DeadlineExceeded, within } from "../kernel/deadline.ts";
 
 /** How long a process may take to end by itself before it is killed. */
 const END_GRACE_MS = 8000;
 /** How much of a log is quoted when a process failed. */
 const TAIL_LINES_MAX = 12;
+const READY_POLL_MS = 50;
 
 export interface Exit {
   readonly code: number | null;
@@ -20,11 +21,12 @@ export interface ChildOptions {
   readonly args: readonly string[];
   /** The whole environment: of ours only PATH is passed on. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
   /** Takes its standard output and error, appended. */
   readonly logFile: string;
-  /** Opens an IPC channel, by which a Node process hears of our end and talks to us. */
+  /** Opens an IPC channel, by which a Node process hears of our end. */
   readonly ipc?: boolean;
-  readonly clock?: Clock;
+  readonly clock: Clock;
 }
 
 export interface Child {
@@ -32,8 +34,6 @@ export interface Child {
   readonly pid: number;
   readonly exited: Promise<Exit>;
   running(): boolean;
-  /** The first message over the IPC channel. Never settles without one: race it with `exited`. */
-  readonly firstMessage: Promise<unknown>;
   /** The end of its log, for messages. */
   logTail(): string;
   kill(signal: NodeJS.Signals): void;
@@ -46,13 +46,14 @@ export interface Child {
  * ends it when we are killed. Rejects when it cannot be started at all.
  */
 export async function startChild(options: ChildOptions): Promise<Child> {
-  const { name, clock = systemClock } = options;
-  const log = openSync(options.logFile, "a", 0o600);
+  const { name, clock, cwd, logFile } = options;
+  const log = openSync(logFile, "a", 0o600);
   const stdio: StdioOptions = options.ipc ? ["ignore", log, log, "ipc"] : ["ignore", log, log];
   const [command, args] = bindToOurLife(options.command, options.args);
+  const env = { PATH: process.env["PATH"], ...options.env };
   let child: ChildProcess;
   try {
-    child = spawn(command, args, { env: { PATH: process.env["PATH"], ...options.env }, stdio, detached: true });
+    child = spawn(command, args, { cwd, env, stdio, detached: true });
   } finally {
     closeSync(log);
   }
@@ -60,20 +61,19 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   const exited = new Promise<Exit>((resolve) => {
     child.once("exit", (code, signal) => resolve({ code, signal }));
   });
-  const firstMessage = new Promise<unknown>((resolve) => child.once("message", resolve));
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);
     child.once("error", (cause) => reject(new Error(`${name} could not be started: ${cause.message}`, { cause })));
   });
+  if (child.pid === undefined) throw new Error(`${name} could not be started: it has no process id`);
 
   const running = () => child.exitCode === null && child.signalCode === null;
   return {
     name,
-    pid: child.pid ?? 0,
+    pid: child.pid,
     exited,
     running,
-    firstMessage,
-    logTail: () => tail(options.logFile),
+    logTail: () => tail(logFile),
     kill(signal) {
       child.kill(signal);
     },
@@ -91,6 +91,34 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   };
 }
 
+export interface ReadyOptions {
+  readonly budgetMs: number;
+  readonly clock: Clock;
+  readonly signal?: AbortSignal | undefined;
+  /** Whether it answers; never rejects. */
+  readonly probe: () => Promise<boolean>;
+}
+
+/**
+ * Waits until a process answers. Rejects, with the end of its log, when it ends before that or takes too long, and when
+ * `signal` aborts; the process is then gone.
+ */
+export async function untilReady(child: Child, { budgetMs, clock, signal, probe }: ReadyOptions): Promise<void> {
+  const deadline = clock.monotonic() + budgetMs;
+  // The second look tells our process from another one that answers in its place.
+  while (!((await probe()) && child.running())) {
+    if (!child.running()) {
+      throw new Error(`${child.name} ${describeExit(await child.exited)} at start. Its log ends:\n${child.logTail()}`);
+    }
+    if (signal?.aborted || clock.monotonic() > deadline) {
+      await child.end();
+      signal?.throwIfAborted();
+      throw new Error(`${child.name} was not ready within ${budgetMs} ms. Its log ends:\n${child.logTail()}`);
+    }
+    await sleep(clock, READY_POLL_MS, signal);
+  }
+}
+
 /** How a process ended, as part of a sentence. */
 export function describeExit({ code, signal }: Exit): string {
   return signal === null ? `exited with ${code}` : `was ended by ${signal}`;
@@ -105,7 +133,8 @@ function bindToOurLife(command: string, args: readonly string[]): [string, reado
   return ["setpriv", ["--pdeathsig", "KILL", "--", command, ...args]];
 }
 
-function hasParentDeathSignal(): boolean {
+/** Whether this system lets a process ask to be killed when the one that started it dies. */
+export function hasParentDeathSignal(): boolean {
   if (process.platform !== "linux") return false;
   const { status } = spawnSync("setpriv", ["--pdeathsig", "KILL", "--", "true"], { stdio: "ignore" });
   return status === 0;

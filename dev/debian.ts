@@ -10,10 +10,9 @@ import {
   renameSync,
   rmSync,
 } from "node:fs";
-import { createHash } from "node:crypto";
-import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { sleep, type Clock } from "../kernel/clock.ts";
+import { tryLock, type KernelLock } from "./kernel-lock.ts";
 
 /** How long one apt or dpkg command may take; the longest is a download over a slow line. */
 const COMMAND_TIMEOUT_MS = 300_000;
@@ -31,6 +30,8 @@ export interface UnpackOptions {
   readonly cacheDir: string;
   readonly clock: Clock;
   readonly progress: (line: string) => void;
+  /** Ends the work; what is half done is removed. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -59,7 +60,7 @@ export async function unpackDebianPackage(options: UnpackOptions): Promise<strin
     }
     return root;
   } finally {
-    lock.close();
+    lock.release();
   }
 }
 
@@ -70,7 +71,7 @@ export function libraryPath(root: string): string {
     .join(":");
 }
 
-async function unpackInto(work: string, { package: name, commands, progress }: UnpackOptions): Promise<void> {
+async function unpackInto(work: string, { package: name, commands, progress, signal }: UnpackOptions): Promise<void> {
   for (const path of ["lists/partial", "cache/archives/partial", "root"]) {
     mkdirSync(join(work, path), { recursive: true });
   }
@@ -79,18 +80,22 @@ async function unpackInto(work: string, { package: name, commands, progress }: U
   // apt as root would fetch as a user who cannot write here.
   const settings = [...own, "Debug::NoLocking=1", "APT::Sandbox::User=root"].flatMap((setting) => ["-o", setting]);
   progress(`reading the package lists for ${name}`);
-  await run("apt-get", [...settings, "-qq", "update"]);
+  await run("apt-get", [...settings, "-qq", "update"], signal);
   progress(`downloading ${name} and what it needs`);
-  await run("apt-get", [...settings, "-qq", "-y", "--no-install-recommends", "--download-only", "install", name]);
+  await run(
+    "apt-get",
+    [...settings, "-qq", "-y", "--no-install-recommends", "--download-only", "install", name],
+    signal,
+  );
   const archives = globSync("*.deb", { cwd: join(work, "cache/archives") });
   for (const archive of archives) {
-    await run("dpkg-deb", ["-x", join(work, "cache/archives", archive), join(work, "root")]);
+    await run("dpkg-deb", ["-x", join(work, "cache/archives", archive), join(work, "root")], signal);
   }
   if (!isComplete(join(work, "root"), commands)) {
     throw new Error(`The package ${name} does not hold ${commands.join(" and ")}; is it installed, but off the PATH?`);
   }
   const environment = { LD_LIBRARY_PATH: libraryPath(join(work, "root")) };
-  for (const command of commands) await run(join(work, "root", command), ["--version"], environment);
+  for (const command of commands) await run(join(work, "root", command), ["--version"], signal, environment);
   progress(`${name} is unpacked`);
 }
 
@@ -110,39 +115,30 @@ function systemName(): string {
   return `${field("ID")}-${field("VERSION_ID")}-${process.arch}`;
 }
 
-/**
- * A lock that the kernel releases when its holder dies, whatever the way: a socket in Linux's abstract namespace. (Its
- * file would stay behind after a kill -9.)
- */
-async function acquireLock(path: string, { clock, progress }: UnpackOptions): Promise<Server> {
-  const name = `\0fingerpost-${createHash("sha256").update(path).digest("hex").slice(0, 32)}`;
+async function acquireLock(path: string, { clock, progress, signal }: UnpackOptions): Promise<KernelLock> {
   const deadline = clock.monotonic() + LOCK_BUDGET_MS;
   for (let tries = 0; ; tries++) {
-    const server = await tryListen(name);
-    if (server) return server;
+    const lock = await tryLock(`unpack ${path}`);
+    if (lock) return lock;
     if (tries === 0) progress("waiting for another process that is unpacking the same");
     if (clock.monotonic() > deadline) throw new Error(`Another process holds the cache ${path} for too long.`);
-    await sleep(clock, LOCK_POLL_MS);
+    await sleep(clock, LOCK_POLL_MS, signal);
+    signal?.throwIfAborted();
   }
 }
 
-function tryListen(name: string): Promise<Server | undefined> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EADDRINUSE") resolve(undefined);
-      else reject(error);
-    });
-    server.listen(name, () => resolve(server));
-  });
-}
-
-function run(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<void> {
+function run(
+  command: string,
+  args: readonly string[],
+  signal: AbortSignal | undefined,
+  env: Readonly<Record<string, string>> = {},
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, LC_ALL: "C", DEBIAN_FRONTEND: "noninteractive", ...env },
       timeout: COMMAND_TIMEOUT_MS,
+      ...(signal ? { signal } : {}),
     });
     let output = "";
     const collect = (chunk: Buffer) => {
@@ -151,9 +147,9 @@ function run(command: string, args: readonly string[], env: Readonly<Record<stri
     child.stdout.on("data", collect);
     child.stderr.on("data", collect);
     child.once("error", reject);
-    child.once("close", (code, signal) => {
+    child.once("close", (code, endedBy) => {
       if (code === 0) resolve();
-      else reject(new Error(`${command} ended with ${code ?? signal}:\n${output.trimEnd()}`));
+      else reject(new Error(`${command} ended with ${code ?? endedBy}:\n${output.trimEnd()}`));
     });
   });
 }

@@ -1,14 +1,13 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { ETCD_PREFIX } from "../contract/etcd-keys.ts";
-import { sleep, type Clock } from "../kernel/clock.ts";
+import type { Clock } from "../kernel/clock.ts";
 import type { Binary } from "./binaries.ts";
-import { describeExit, startChild, type Child } from "./child.ts";
+import { startChild, untilReady, type Child } from "./child.ts";
 import { newPassword } from "./password.ts";
 
 /** How long etcd may take until it answers: its first start writes a whole data folder. */
 const HEALTHY_BUDGET_MS = 30_000;
-const POLL_MS = 50;
 const REQUEST_TIMEOUT_MS = 5000;
 
 export interface Credentials {
@@ -26,6 +25,8 @@ export interface EtcdOptions {
   /** Cost of the passwords set from now on (4 to 31, doubling with each step); the server's default is 10. */
   readonly bcryptCost?: number;
   readonly extraArgs?: readonly string[];
+  /** Gives up the wait, and ends the process. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface EtcdServer {
@@ -35,7 +36,7 @@ export interface EtcdServer {
 
 /** Starts a cluster of one on loopback and waits until it is healthy. Rejects with the end of its log. */
 export async function startEtcd(options: EtcdOptions): Promise<EtcdServer> {
-  const { binary, dir, clientPort, peerPort, clock } = options;
+  const { binary, dir, clientPort, peerPort, clock, signal } = options;
   const endpoint = `http://127.0.0.1:${clientPort}`;
   const peer = `http://127.0.0.1:${peerPort}`;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -56,20 +57,11 @@ export async function startEtcd(options: EtcdOptions): Promise<EtcdServer> {
     ],
     // Debian refuses to start etcd on some architectures without being told that this is wanted.
     env: { ...binary.env, ETCD_UNSUPPORTED_ARCH: process.arch === "arm64" ? "arm64" : undefined },
+    cwd: dir,
     logFile: join(dir, "etcd.log"),
     clock,
   });
-  const deadline = clock.monotonic() + HEALTHY_BUDGET_MS;
-  while (!(await isHealthy(endpoint))) {
-    if (!child.running()) {
-      throw new Error(`etcd ${describeExit(await child.exited)} at start. The end of its log:\n${child.logTail()}`);
-    }
-    if (clock.monotonic() > deadline) {
-      await child.end();
-      throw new Error(`etcd did not become healthy in ${HEALTHY_BUDGET_MS} ms. Its log:\n${child.logTail()}`);
-    }
-    await sleep(clock, POLL_MS);
-  }
+  await untilReady(child, { budgetMs: HEALTHY_BUDGET_MS, clock, signal, probe: () => isHealthy(endpoint) });
   return { endpoint, child };
 }
 

@@ -1,15 +1,14 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { sleep, type Clock } from "../kernel/clock.ts";
+import type { Clock } from "../kernel/clock.ts";
 
 import type { Binary } from "./binaries.ts";
-import { describeExit, startChild, type Child } from "./child.ts";
+import { startChild, untilReady, type Child } from "./child.ts";
 import type { Credentials } from "./etcd.ts";
 import { newPassword, sha256Hex } from "./password.ts";
 
 const READY_BUDGET_MS = 15_000;
-const POLL_MS = 25;
 const PING_TIMEOUT_MS = 2000;
 
 /**
@@ -33,10 +32,8 @@ export interface RedisOptions {
   readonly port: number;
   readonly users: RedisUsers;
   readonly clock: Clock;
-}
-
-export interface RedisServer {
-  readonly child: Child;
+  /** Gives up the wait, and ends the process. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export function newRedisUsers(): RedisUsers {
@@ -49,7 +46,7 @@ export function redisUrl(port: number, { username, password }: Credentials): str
 }
 
 /** Starts Redis on loopback and waits until it answers the read-write user. Rejects with the end of its log. */
-export async function startRedis({ binary, dir, port, users, clock }: RedisOptions): Promise<RedisServer> {
+export async function startRedis({ binary, dir, port, users, clock, signal }: RedisOptions): Promise<Child> {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const config = join(dir, "redis.conf");
   writeFileSync(config, configuration(dir, port, users), { mode: 0o600 });
@@ -58,21 +55,17 @@ export async function startRedis({ binary, dir, port, users, clock }: RedisOptio
     command: binary.path,
     args: [config],
     env: binary.env,
+    cwd: dir,
     logFile: join(dir, "redis.log"),
     clock,
   });
-  const deadline = clock.monotonic() + READY_BUDGET_MS;
-  while (!(await answers(port, users.readWrite))) {
-    if (!child.running()) {
-      throw new Error(`redis ${describeExit(await child.exited)} at start. The end of its log:\n${child.logTail()}`);
-    }
-    if (clock.monotonic() > deadline) {
-      await child.end();
-      throw new Error(`redis did not answer in ${READY_BUDGET_MS} ms. Its log:\n${child.logTail()}`);
-    }
-    await sleep(clock, POLL_MS);
-  }
-  return { child };
+  await untilReady(child, {
+    budgetMs: READY_BUDGET_MS,
+    clock,
+    signal,
+    probe: () => answers(port, users.readWrite),
+  });
+  return child;
 }
 
 /** Passwords go in as SHA-256: not even the file holds them. */

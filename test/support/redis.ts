@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { cacheDirOf, provideRedis } from "../../dev/binaries.ts";
 import { findFreePort } from "../../dev/ports.ts";
-import { newRedisUsers, redisUrl, startRedis, type RedisServer } from "../../dev/redis.ts";
+import { newRedisUsers, redisUrl, startRedis } from "../../dev/redis.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import { systemRandom } from "../../kernel/random.ts";
 
@@ -40,7 +40,7 @@ export async function startTestRedis(): Promise<TestRedis> {
   const users = newRedisUsers();
   const launch = () => startRedis({ binary: binaries.server, dir, port, users, clock: systemClock });
 
-  let server: RedisServer = await launch();
+  let server = await launch();
   const cli = async (...args: readonly string[]) => {
     const { stdout } = await execute(
       binaries.cli.path,
@@ -54,14 +54,14 @@ export async function startTestRedis(): Promise<TestRedis> {
     readOnlyUrl: redisUrl(port, users.readOnly),
     port,
     get pid() {
-      return server.child.pid;
+      return server.pid;
     },
     async kill(signal = "SIGKILL") {
-      server.child.kill(signal);
-      await server.child.exited;
+      server.kill(signal);
+      await server.exited;
     },
     async start() {
-      if (!server.child.running()) server = await launch();
+      if (!server.running()) server = await launch();
     },
     cli,
     async commandCount(...names) {
@@ -75,7 +75,7 @@ export async function startTestRedis(): Promise<TestRedis> {
       return calls;
     },
     async close() {
-      await server.child.end();
+      await server.end();
       rmSync(dir, { recursive: true, force: true });
     },
   };
