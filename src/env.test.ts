@@ -1,0 +1,66 @@
+import { expect, it } from "vitest";
+import { FingerpostError } from "../kernel/errors.ts";
+import { parseEnv, type Env } from "./env.ts";
+import { FRESHNESS_DEFAULT } from "./resolver.ts";
+
+const digest = "ab".repeat(32);
+const least: Env = {
+  UPSTASH_REDIS_REST_URL: "https://redis.example.com",
+  UPSTASH_REDIS_REST_TOKEN: "token",
+  FINGERPOST_KEYS: `ci=${digest}`,
+};
+
+function wrong(env: Env): readonly string[] {
+  try {
+    parseEnv(env);
+  } catch (error) {
+    if (error instanceof FingerpostError) return error.violations.map(({ parameter = "" }) => parameter);
+  }
+  return [];
+}
+
+it("what is left out takes its default", () => {
+  expect(parseEnv(least)).toEqual({
+    redisUrl: "https://redis.example.com",
+    redisToken: "token",
+    access: { type: "keys", keys: [{ name: "ci", digest: new Uint8Array(32).fill(0xab) }] },
+    namespaces: ["default"],
+    deployment: "fingerpost",
+    freshness: FRESHNESS_DEFAULT,
+  });
+});
+
+it("every variable takes effect", () => {
+  expect(
+    parseEnv({
+      ...least,
+      FINGERPOST_KEYS: "",
+      FINGERPOST_OPEN: "true",
+      FINGERPOST_NAMESPACES: "shop, default",
+      FINGERPOST_DEPLOYMENT: "staging",
+      FINGERPOST_FRESH_MS: "100",
+      FINGERPOST_SWR_MS: "200",
+      FINGERPOST_BUDGET_MS: "50",
+      FINGERPOST_COLD_BUDGET_MS: "500",
+    }),
+  ).toMatchObject({
+    access: { type: "open" },
+    namespaces: ["shop", "default"],
+    deployment: "staging",
+    freshness: { freshMs: 100, swrMs: 200, budgetMs: 50, coldBudgetMs: 500 },
+  });
+});
+
+it.each<[Env, string[]]>([
+  [{}, ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "FINGERPOST_KEYS"]],
+  [{ ...least, FINGERPOST_KEYS: undefined }, ["FINGERPOST_KEYS"]],
+  [{ ...least, FINGERPOST_KEYS: `a=${digest},b=short` }, ["FINGERPOST_KEYS"]],
+  [{ ...least, FINGERPOST_OPEN: "yes" }, ["FINGERPOST_OPEN"]],
+  [{ ...least, FINGERPOST_OPEN: "true" }, ["FINGERPOST_OPEN"]],
+  [{ ...least, FINGERPOST_NAMESPACES: "a,,b" }, ["FINGERPOST_NAMESPACES"]],
+  [{ ...least, FINGERPOST_DEPLOYMENT: "a/b" }, ["FINGERPOST_DEPLOYMENT"]],
+  [{ ...least, FINGERPOST_BUDGET_MS: "1" }, ["FINGERPOST_BUDGET_MS"]],
+  [{ ...least, FINGERPOST_FRESH_MS: "500", FINGERPOST_SWR_MS: "400" }, ["FINGERPOST_SWR_MS"]],
+])("%j is refused, and all that is wrong is named", (env, expected) => {
+  expect(wrong(env)).toEqual(expected);
+});
