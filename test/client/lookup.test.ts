@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createClient, type ClientOptions } from "../../client/index.ts";
 import { until } from "../support/until.ts";
@@ -165,7 +166,7 @@ describe("with an answer held, a resolver that", () => {
     ["answers without instances", answering({ ...first, instances: undefined as never, revision: 9 })],
     [
       "redirects",
-      (_request: unknown, response: import("node:http").ServerResponse) => {
+      (_request: unknown, response: ServerResponse) => {
         response.writeHead(302, { Location: "http://127.0.0.1:1/" }).end();
       },
     ],
