@@ -7,15 +7,15 @@ import { EtcdError, type EtcdErrorCode } from "../etcd/port.ts";
 const RETRY_AFTER_SECONDS = 2;
 
 const details: Readonly<Partial<Record<EtcdErrorCode, string>>> = {
-  unavailable: "etcd cannot be reached; try again.",
-  lease_not_found: "The lease ended under the write; try again.",
+  unavailable: "etcd cannot be reached.",
+  lease_not_found: "The lease ended under the write.",
   unauthenticated: "etcd refuses the registrar's credentials.",
   permission_denied: "The registrar's etcd role does not allow this.",
 };
 
 /** What a caller of the agent is told: what to do, and nothing of etcd's own text. */
 export function toCallerError(error: unknown): FingerpostError {
-  if (error instanceof DeadlineExceeded) return unavailable("etcd did not answer in time; try again.", error);
+  if (error instanceof DeadlineExceeded) return unavailable("etcd did not answer in time.", error);
   const detail = error instanceof EtcdError ? details[error.code] : undefined;
   return detail === undefined ? FingerpostError.from(error) : unavailable(detail, error);
 }
