@@ -1,0 +1,145 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { instanceKey } from "../../contract/etcd-keys.ts";
+import type { Registration } from "../../contract/registration.ts";
+import type { KeyValue, WatchEvent } from "../etcd/port.ts";
+import { createCatalogState, type CatalogState, type Changes } from "./catalog-state.ts";
+
+function registration(id: string, port: number): Registration {
+  return {
+    id,
+    address: "10.0.0.1",
+    port,
+    protocol: "http",
+    weight: 100,
+    tags: [],
+    metadata: {},
+    status: "up",
+    registeredAt: "2026-11-21T04:30:00.000Z",
+  };
+}
+
+function entry(key: string, value: string): KeyValue {
+  return { key, value, createRevision: 1, modRevision: 1, lease: "0" };
+}
+
+const ref = fc.record({
+  namespace: fc.constantFrom("default", "other"),
+  service: fc.constantFrom("a", "b", "c"),
+  instance: fc.constantFrom("1", "2"),
+});
+/** A port stands for a good registration, undefined for a value that cannot be read, and "gone" for a delete. */
+const write = fc.record({
+  ref,
+  to: fc.oneof(fc.integer({ min: 1, max: 3 }), fc.constant(undefined), fc.constant("gone" as const)),
+});
+type Write = typeof write extends fc.Arbitrary<infer T> ? T : never;
+
+function eventOf({ ref: where, to }: Write): WatchEvent {
+  const key = instanceKey(where);
+  if (to === "gone") return { type: "delete", entry: entry(key, "") };
+  return {
+    type: "put",
+    entry: entry(key, to === undefined ? "{" : JSON.stringify(registration(where.instance, to))),
+  };
+}
+
+/** What etcd holds after `writes`. */
+function entriesAfter(writes: readonly Write[]): KeyValue[] {
+  const held = new Map<string, KeyValue>();
+  for (const one of writes) {
+    const event = eventOf(one);
+    if (event.type === "delete") held.delete(event.entry.key);
+    else held.set(event.entry.key, event.entry);
+  }
+  return [...held.values()];
+}
+
+function view(catalog: CatalogState): Record<string, Record<string, unknown>> {
+  return Object.fromEntries(
+    [...catalog.namespaces()]
+      .toSorted()
+      .map((namespace) => [
+        namespace,
+        Object.fromEntries(
+          [...catalog.services(namespace)]
+            .toSorted()
+            .map((service) => [service, Object.fromEntries(catalog.registrations(namespace, service))]),
+        ),
+      ]),
+  );
+}
+
+function changedNames(before: ReturnType<typeof view>, after: ReturnType<typeof view>): string[] {
+  const changed: string[] = [];
+  for (const namespace of ["default", "other"]) {
+    for (const service of ["a", "b", "c"]) {
+      const was = JSON.stringify(before[namespace]?.[service]);
+      if (was !== JSON.stringify(after[namespace]?.[service])) changed.push(`${namespace}/${service}`);
+    }
+  }
+  return changed;
+}
+
+function names(changes: Changes): string[] {
+  return [...changes].flatMap(([namespace, services]) => [...services].map((one) => `${namespace}/${one}`)).toSorted();
+}
+
+describe("the catalog", () => {
+  it("is the same by events as by a list of what they lead to", () => {
+    fc.assert(
+      fc.property(fc.array(write, { maxLength: 30 }), (writes) => {
+        const byEvents = createCatalogState(() => {});
+        writes.forEach((one, index) => byEvents.apply([eventOf(one)], index + 1));
+        const byList = createCatalogState(() => {});
+        byList.restore(entriesAfter(writes), writes.length);
+        expect(view(byEvents)).toEqual(view(byList));
+        expect(byEvents.undecodable()).toBe(byList.undecodable());
+        expect(byEvents.revision()).toBe(byList.revision());
+      }),
+    );
+  });
+
+  it("names exactly the services that an event, or a new list, made different", () => {
+    fc.assert(
+      fc.property(fc.array(write, { maxLength: 20 }), fc.array(write, { maxLength: 20 }), (first, second) => {
+        const catalog = createCatalogState(() => {});
+        for (const one of first) {
+          const before = view(catalog);
+          expect(names(catalog.apply([eventOf(one)], 1))).toEqual(changedNames(before, view(catalog)));
+        }
+        const before = view(catalog);
+        expect(names(catalog.restore(entriesAfter(second), 2))).toEqual(changedNames(before, view(catalog)));
+      }),
+    );
+  });
+
+  it("tells of a value that is no registration once, by its key, and leaves it out", () => {
+    const told: string[] = [];
+    const catalog = createCatalogState((key) => told.push(key));
+    const key = instanceKey({ namespace: "default", service: "a", instance: "1" });
+    const bad = entry(key, '{"secret":1}');
+    catalog.restore([bad], 1);
+    catalog.apply([{ type: "put", entry: bad }], 2);
+    catalog.restore([bad], 3);
+    expect(told).toEqual([key]);
+    expect(catalog.undecodable()).toBe(1);
+    expect([...catalog.namespaces()]).toEqual([]);
+    catalog.apply([{ type: "put", entry: entry(key, JSON.stringify(registration("1", 1))) }], 4);
+    expect(catalog.undecodable()).toBe(0);
+    expect([...catalog.services("default")]).toEqual(["a"]);
+  });
+
+  it("does not take our own keys, or keys of no instance, for registrations", () => {
+    const told: string[] = [];
+    const catalog = createCatalogState((key) => told.push(key));
+    const keys = ["/fingerpost/_agents/a/1", "/fingerpost/_publisher", "/fingerpost/default/a", "/other/default/a/1"];
+    expect(
+      catalog.restore(
+        keys.map((key) => entry(key, "x")),
+        1,
+      ).size,
+    ).toBe(0);
+    expect(told).toEqual([]);
+  });
+});

@@ -1,0 +1,131 @@
+import { decodeCatalog } from "../../contract/catalog.ts";
+import { SCHEMA_VERSION } from "../../contract/document.ts";
+import { decodeHead, encodeHead, type Head } from "../../contract/head.ts";
+import { catalogKey, headKey } from "../../contract/redis-keys.ts";
+import type { Clock } from "../../kernel/clock.ts";
+import type { Log } from "../../node/log.ts";
+import type { Published } from "./commit-plan.ts";
+import { commit, headGuard } from "./commit-script.ts";
+import type { SnapshotStore } from "./store.ts";
+
+/**
+ * How long after its last heartbeat the publisher of another etcd still owns a Redis. Shorter, and a stall lets a
+ * laptop take over production; longer, and a real move from one etcd to another has to wait, or to say `adopt`.
+ */
+export const OWNER_ALIVE_MS = 30_000;
+
+/** A term as a claim sees it. */
+export interface Leadership {
+  /** Of the etcd that is published. */
+  readonly identity: string;
+  /** Of the election key; it grows from term to term. */
+  readonly revision: number;
+  /** Whether we still lead, by a linearizable read. Rejects when etcd cannot tell. */
+  verify(): Promise<boolean>;
+}
+
+export interface ClaimOptions {
+  readonly namespace: string;
+  readonly store: SnapshotStore;
+  readonly leadership: Leadership;
+  /** The last epoch this process claimed for the namespace; 0 for none. */
+  readonly epochOwn: number;
+  /** Take over from the living publisher of another etcd. */
+  readonly adopt: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * `refused` needs a person, or time: Redis belongs to the living publisher of another etcd, or to a newer build.
+ * `contended`: another head was written meanwhile. `deposed`: we do not lead any more.
+ */
+export type ClaimResult =
+  | { readonly type: "claimed"; readonly published: Published }
+  | { readonly type: "refused"; readonly reason: string }
+  | { readonly type: "contended" }
+  | { readonly type: "deposed" };
+
+/**
+ * Makes the namespace in Redis ours: a head with a new epoch, after which every commit of another publisher is
+ * refused. What readers know is carried over; over nothing, the head says that it is not complete. Rejects when Redis
+ * or etcd cannot be reached, with the claim made or not; it may simply be tried again.
+ */
+export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult> {
+  const { namespace, store, leadership, epochOwn, adopt, clock, log } = options;
+  const text = await store.get(headKey(namespace));
+  const nowRedisMs = await store.timeMs();
+  const schema = text === undefined ? undefined : schemaOf(text);
+  if (schema !== undefined && schema > SCHEMA_VERSION) {
+    return { type: "refused", reason: `Redis holds schema ${schema}, this build writes ${SCHEMA_VERSION}` };
+  }
+  const stored = text === undefined ? undefined : readHead(text, namespace, log);
+  if (stored && stored.identity !== leadership.identity && !adopt) {
+    if (nowRedisMs - stored.heartbeatAt < OWNER_ALIVE_MS) {
+      return { type: "refused", reason: "Redis belongs to the publisher of another etcd, which is alive" };
+    }
+  }
+  if (!(await leadership.verify())) return { type: "deposed" };
+
+  const epochLeast = Math.max(stored?.epoch ?? 0, epochOwn, leadership.revision) + 1;
+  const head: Head = {
+    ...(stored ?? headOfNothing(namespace)),
+    identity: leadership.identity,
+    epoch: Math.max(epochLeast, nowRedisMs),
+    heartbeatAt: clock.now(),
+  };
+  const claim = encodeHead(head);
+  const result = await commit(store, { headKey: headKey(namespace), guard: headGuard(text), writes: [], head: claim });
+  if (result === "refused") return { type: "contended" };
+  // Only now that nobody else can write is what there is all that will be there.
+  const services = stored ? await readServices(store, stored, log) : new Map<string, number>();
+  return { type: "claimed", published: { head, guard: headGuard(claim), services, catalogStale: true } };
+}
+
+function headOfNothing(namespace: string): Omit<Head, "identity" | "epoch" | "heartbeatAt"> {
+  return {
+    namespace,
+    revision: 0,
+    etcdRevision: 0,
+    complete: false,
+    confirmedAt: 0,
+    services: 0,
+    instances: 0,
+    catalogRevision: 0,
+    ring: { floor: 0, entries: [] },
+  };
+}
+
+/** The names of all services whose snapshots may be in Redis. */
+async function readServices(store: SnapshotStore, head: Head, log: Log): Promise<Map<string, number>> {
+  const { namespace } = head;
+  const names = head.ring.entries.map(([, service]) => service);
+  const text = await store.get(catalogKey(namespace));
+  if (text !== undefined) {
+    try {
+      names.push(...decodeCatalog(text, namespace).services.keys());
+    } catch {
+      log.warn({ namespace }, "The catalog in Redis cannot be read, and is written again");
+    }
+  }
+  return new Map(names.map((name) => [name, 0]));
+}
+
+function readHead(text: string, namespace: string, log: Log): Head | undefined {
+  try {
+    return decodeHead(text, namespace);
+  } catch {
+    log.warn({ namespace }, "The head in Redis cannot be read, and is written again");
+    return undefined;
+  }
+}
+
+function schemaOf(text: string): number | undefined {
+  try {
+    const json: unknown = JSON.parse(text);
+    const schema = typeof json === "object" && json !== null && "schema" in json ? json.schema : undefined;
+    return typeof schema === "number" ? schema : undefined;
+  } catch {
+    return undefined;
+  }
+}

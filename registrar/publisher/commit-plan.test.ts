@@ -1,0 +1,156 @@
+import { describe, expect, it } from "vitest";
+import { decodeCatalog } from "../../contract/catalog.ts";
+import type { Head } from "../../contract/head.ts";
+import { catalogKey } from "../../contract/redis-keys.ts";
+import { decodeSnapshot, type Instance } from "../../contract/snapshot.ts";
+import { CHUNK_BYTES_MAX, CHUNK_KEYS_MAX, planCommit, type CommitInput, type Published } from "./commit-plan.ts";
+import { headGuard } from "./commit-script.ts";
+
+const NOW_MS = Date.UTC(2026, 10, 21);
+
+function instances(service: string, count: number, padding = ""): Instance[] {
+  return Array.from({ length: count }, (_, index) => ({
+    id: `${service}-${index}`,
+    address: "10.0.0.1",
+    port: 8080,
+    protocol: "http",
+    weight: 100,
+    tags: [],
+    metadata: { padding },
+    status: "up" as const,
+    registeredAt: "2026-11-21T04:30:00.000Z",
+  }));
+}
+
+function published(services: Record<string, number> = {}, head: Partial<Head> = {}): Published {
+  return {
+    head: {
+      namespace: "default",
+      identity: "i",
+      epoch: 5,
+      revision: 10,
+      etcdRevision: 10,
+      complete: true,
+      heartbeatAt: 0,
+      confirmedAt: 0,
+      services: 0,
+      instances: 0,
+      catalogRevision: 10,
+      ring: { floor: 10, entries: [] },
+      ...head,
+    },
+    guard: headGuard("before"),
+    services: new Map(Object.entries(services)),
+    catalogStale: false,
+  };
+}
+
+function plan(input: Partial<CommitInput>) {
+  return planCommit({
+    published: published(),
+    type: "changes",
+    changed: [],
+    instancesOf: () => [],
+    etcdRevision: 11,
+    nowMs: NOW_MS,
+    confirmedAt: NOW_MS - 5,
+    catalogDue: false,
+    ...input,
+  });
+}
+
+describe("a planned commit", () => {
+  it("stamps every changed service with a revision above the last, though etcd's is behind", () => {
+    const { chunks, result } = plan({ changed: ["a"], instancesOf: () => instances("a", 1), etcdRevision: 4 });
+    expect(result.head).toMatchObject({ revision: 11, etcdRevision: 4, services: 1, instances: 1 });
+    const snapshot = decodeSnapshot(chunks[0]?.[0]?.value ?? "", "default", "a");
+    expect(snapshot).toMatchObject({ epoch: 5, revision: 11, etcdRevision: 4 });
+    expect(result.head.ring.entries).toEqual([[11, "a", "added"]]);
+  });
+
+  it("leaves the revision as it is for a heartbeat", () => {
+    const { chunks, result, changes } = plan({});
+    expect(chunks).toEqual([[]]);
+    expect(changes).toBe(0);
+    expect(result.head).toMatchObject({ revision: 10, etcdRevision: 11, heartbeatAt: NOW_MS, confirmedAt: NOW_MS - 5 });
+  });
+
+  it("ends a service by a tombstone that expires, once", () => {
+    const first = plan({ published: published({ a: 2 }), changed: ["a"] });
+    const [write] = first.chunks[0] ?? [];
+    expect(decodeSnapshot(write?.value ?? "", "default", "a")).toMatchObject({
+      instances: [],
+      tombstoneUntil: NOW_MS + 120_000,
+    });
+    expect(write?.expiresInMs).toBe(180_000);
+    expect(first.result.head.ring.entries).toEqual([[11, "a", "removed"]]);
+    expect(plan({ published: first.result, changed: ["a"] }).changes).toBe(0);
+  });
+
+  it("says nothing of a service that came and went between two commits", () => {
+    expect(plan({ changed: ["a"] })).toMatchObject({ changes: 0, chunks: [[]] });
+  });
+
+  it("writes the catalog when a stale one is due, and with the names that are published", () => {
+    const added = plan({ changed: ["b"], published: published({ a: 1 }), instancesOf: () => instances("b", 2) });
+    expect(added.writesCatalog).toBe(false);
+    const due = plan({ published: added.result, catalogDue: true });
+    const catalog = due.chunks[0]?.find(({ key }) => key === catalogKey("default"));
+    expect(decodeCatalog(catalog?.value ?? "", "default")).toMatchObject({
+      revision: 11,
+      services: new Map([
+        ["a", 1],
+        ["b", 2],
+      ]),
+    });
+    expect(plan({ published: due.result, catalogDue: true }).writesCatalog).toBe(false);
+  });
+
+  it("never lets the ring's floor pass the catalog", () => {
+    let now = published();
+    for (let round = 0; round < 300; round++) {
+      const service = `a-service-with-a-rather-long-name-${round}`;
+      now = plan({ published: now, changed: [service], instancesOf: () => instances(service, 1) }).result;
+      expect(now.head.catalogRevision).toBeGreaterThanOrEqual(now.head.ring.floor);
+    }
+    expect(now.head.ring.floor).toBeGreaterThan(10);
+  });
+
+  it("splits a large batch into bounded requests, the names before all and the exact catalog last", () => {
+    const changed = Array.from({ length: 450 }, (_, index) => `s${index}`);
+    const { chunks, result } = plan({
+      published: published({ gone: 1 }),
+      changed: [...changed, "gone"],
+      instancesOf: (service) => (service === "gone" ? [] : instances(service, 2, "x".repeat(2000))),
+    });
+    for (const chunk of chunks) {
+      expect(chunk.length).toBeLessThanOrEqual(CHUNK_KEYS_MAX);
+      expect(chunk.reduce((bytes, { value }) => bytes + value.length, 0)).toBeLessThanOrEqual(CHUNK_BYTES_MAX);
+    }
+    const writes = chunks.flat();
+    const announced = decodeCatalog(writes[0]?.value ?? "", "default");
+    expect(announced.revision).toBe(10);
+    expect([...announced.services.keys()].toSorted()).toEqual([...changed, "gone"].toSorted());
+    const exact = decodeCatalog(writes.at(-1)?.value ?? "", "default");
+    expect(exact.revision).toBe(result.head.revision);
+    expect([...exact.services.keys()].toSorted()).toEqual(changed.toSorted());
+  });
+
+  it("fills with an empty ring whose floor is its revision, and is complete then", () => {
+    const { result } = plan({
+      type: "fill",
+      published: published({ a: 0, old: 0 }, { complete: false, ring: { floor: 3, entries: [[4, "old", "removed"]] } }),
+      changed: ["a", "old"],
+      instancesOf: (service) => (service === "a" ? instances("a", 3) : []),
+      etcdRevision: 20,
+    });
+    expect(result.head).toMatchObject({
+      revision: 20,
+      complete: true,
+      services: 1,
+      instances: 3,
+      catalogRevision: 20,
+      ring: { floor: 20, entries: [] },
+    });
+  });
+});

@@ -1,0 +1,115 @@
+import { ELECTION_KEY, PUBLISHER_KEY } from "../../contract/etcd-keys.ts";
+import { sleep, type Clock } from "../../kernel/clock.ts";
+import { messageOf } from "../../kernel/errors.ts";
+import type { Log } from "../../node/log.ts";
+import type { Etcd } from "../etcd/port.ts";
+
+/**
+ * How long a heartbeat may take through etcd and our own watch before the head is committed without it. A part of
+ * the interval; higher only makes the heads of a dead etcd later.
+ */
+const CONFIRMATION_WAIT_MS = 500;
+
+/** What PUBLISHER_KEY holds. */
+export interface LeaderBeat {
+  /** Of one life of one process. */
+  readonly publisher: string;
+  /** Milliseconds since the epoch, by the leader's clock. */
+  readonly sentAt: number;
+  /** Every namespace was in Redis, whole, when this was sent. */
+  readonly published: boolean;
+}
+
+export interface HeartbeatOptions {
+  readonly etcd: Pick<Etcd, "transact">;
+  readonly publisher: string;
+  /** The create revision of our election key. */
+  readonly termRevision: number;
+  readonly intervalMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The last revision that our watch has delivered. */
+  readonly revision: () => number;
+  readonly isPublished: () => boolean;
+  /** Once an interval: the head is to be committed. */
+  readonly onBeat: () => void;
+  /** The election key is not ours any more. */
+  readonly onDeposed: () => void;
+  /** etcd's revision went back: it was restored from a backup. */
+  readonly onReverted: () => void;
+}
+
+export interface Heartbeat {
+  /** A beat has come through the watch. */
+  seen(beat: LeaderBeat): void;
+  /** Beats until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * Writes PUBLISHER_KEY at intervals, only while the term is ours. The head is committed as soon as the beat has come
+ * back through our own watch, so that it tells of a watch that is current now, and without it when it does not.
+ */
+export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
+  const { etcd, publisher, termRevision, intervalMs, clock, log, revision, isPublished } = options;
+  let confirm: ((sentAt: number) => void) | undefined;
+  let writing: Promise<void> | undefined;
+  let failing = false;
+
+  async function write(sentAt: number): Promise<void> {
+    const revisionBefore = revision();
+    const beat: LeaderBeat = { publisher, sentAt, published: isPublished() };
+    try {
+      const result = await etcd.transact(
+        [{ key: ELECTION_KEY, target: "createRevision", equals: termRevision }],
+        [{ type: "put", key: PUBLISHER_KEY, value: JSON.stringify(beat) }],
+      );
+      // A write is above all that the watch had delivered before it, unless etcd has forgotten some of that.
+      if (result.revision < revisionBefore || (result.succeeded && result.revision === revisionBefore)) {
+        options.onReverted();
+      } else if (!result.succeeded) {
+        options.onDeposed();
+      }
+      failing = false;
+    } catch (error) {
+      // The heads go on and say how old the last confirmation is; an outage is told once.
+      if (!failing) log.warn(`The heartbeat does not reach etcd: ${messageOf(error)}`);
+      failing = true;
+    }
+  }
+
+  return {
+    seen: ({ sentAt }) => confirm?.(sentAt),
+    async run(signal) {
+      while (!signal.aborted) {
+        const startedAtMs = clock.monotonic();
+        const sentAt = clock.now();
+        const waiting = new AbortController();
+        confirm = (confirmed) => {
+          if (confirmed >= sentAt) waiting.abort();
+        };
+        // One at a time: a stalled etcd does not find a heap of beats when it goes on.
+        writing ??= write(sentAt).finally(() => (writing = undefined));
+        await sleep(clock, Math.min(CONFIRMATION_WAIT_MS, intervalMs / 2), AbortSignal.any([signal, waiting.signal]));
+        if (signal.aborted) break;
+        options.onBeat();
+        await sleep(clock, Math.max(0, startedAtMs + intervalMs - clock.monotonic()), signal);
+      }
+      confirm = undefined;
+      await writing;
+    },
+  };
+}
+
+/** Reads the value of PUBLISHER_KEY; undefined when it is not one. */
+export function decodeLeaderBeat(value: string): LeaderBeat | undefined {
+  try {
+    const json: unknown = JSON.parse(value);
+    if (typeof json !== "object" || json === null) return undefined;
+    const { publisher, sentAt, published } = json as Partial<Record<keyof LeaderBeat, unknown>>;
+    if (typeof publisher !== "string" || typeof sentAt !== "number" || typeof published !== "boolean") return undefined;
+    return Number.isSafeInteger(sentAt) ? { publisher, sentAt, published } : undefined;
+  } catch {
+    return undefined;
+  }
+}

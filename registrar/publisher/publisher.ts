@@ -1,0 +1,281 @@
+import { ELECTION_KEY, ETCD_PREFIX, PUBLISHER_KEY } from "../../contract/etcd-keys.ts";
+import { createBackoff } from "../../kernel/backoff.ts";
+import { sleep, type Clock } from "../../kernel/clock.ts";
+import { within } from "../../kernel/deadline.ts";
+import { messageOf } from "../../kernel/errors.ts";
+import type { Random } from "../../kernel/random.ts";
+import type { Log } from "../../node/log.ts";
+import { createElection, type Term } from "../etcd/election.ts";
+import { createFollower, type RestartReason } from "../etcd/follower.ts";
+import { readOrCreateIdentity } from "../etcd/identity.ts";
+import type { LeaseKeeper } from "../etcd/lease-keeper.ts";
+import type { Etcd, WatchEvent } from "../etcd/port.ts";
+import { boundStore } from "./bounded-store.ts";
+import { createCatalogState, type Changes } from "./catalog-state.ts";
+import { createHeartbeat, decodeLeaderBeat, type Heartbeat } from "./heartbeat.ts";
+import {
+  createNamespacePublisher,
+  type NamespacePublisher,
+  type NamespaceStatus,
+  type PublishHooks,
+} from "./namespace-publisher.ts";
+import type { SnapshotStore } from "./store.ts";
+
+export const HEARTBEAT_INTERVAL_MS_DEFAULT = 2000;
+/** Each costs a commit every interval, so this is a bound on what a mistake in etcd's keys can cost. */
+export const NAMESPACES_MAX = 1000;
+/** Requests to Redis at a time, of all namespaces. */
+const STORE_CONCURRENCY_MAX = 16;
+/** How long the end of a process waits for its last changes to reach Redis. */
+const CLOSE_FLUSH_MS = 3000;
+/** How long a standby believes that what another leader said to be published still is. */
+const LEADER_SEEN_MS_MAX = 15_000;
+/** Between tries to read the identity of etcd. */
+const IDENTITY_BACKOFF = { baseMs: 250, capMs: 5000 };
+
+export interface PublisherOptions extends PublishHooks {
+  readonly etcd: Etcd;
+  readonly leases: Pick<LeaseKeeper, "add" | "remove">;
+  readonly store: SnapshotStore;
+  /** Who leads, for people who look into etcd. */
+  readonly name: string;
+  /** Published also while etcd has nothing in them; at least the default one. */
+  readonly namespaces: readonly string[];
+  /** Take over a Redis that the publisher of another etcd keeps alive. */
+  readonly adopt: boolean;
+  /**
+   * How often the head is committed without a change. Readers take it for age: at 2 s it is at most some 2 s behind.
+   * Lower costs etcd and Redis a write each time; higher makes every answer look older.
+   */
+  readonly heartbeatIntervalMs?: number;
+  /** How long nobody publishes after a leader has died. */
+  readonly electionTtlSeconds?: number;
+  readonly randomBytes: (count: number) => Uint8Array;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly onWatchRestart?: (reason: RestartReason) => void;
+}
+
+export interface PublisherStatus {
+  readonly role: "leader" | "standby";
+  /**
+   * The catalog is complete and every namespace is published: by us, or, on a standby, by a leader whose heartbeat
+   * says so.
+   */
+  readonly ready: boolean;
+  /** What `ready` still waits for, a sentence each. */
+  readonly notReady: readonly string[];
+  /** The last revision of etcd that the catalog knows. */
+  readonly etcdRevision: number;
+  /** Values under an instance's key that are no registration. */
+  readonly undecodable: number;
+  readonly namespaces: readonly NamespaceStatus[];
+}
+
+/** Follows etcd, and while it leads, publishes what it sees to Redis. */
+export interface Publisher {
+  status(): PublisherStatus;
+  /** Publishes what is left within a bound, resigns, and waits for what was started. The store stays open. */
+  close(): Promise<void>;
+}
+
+/** A term under way. */
+interface Leading {
+  readonly heartbeat: Heartbeat;
+  start(publisher: NamespacePublisher): void;
+}
+
+/** Starts at once; etcd and Redis may come later. */
+export function startPublisher(options: PublisherOptions): Publisher {
+  const { etcd, leases, clock, random, log, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT } = options;
+  const id = `${options.name}/${Math.floor(random() * 2 ** 32).toString(36)}`;
+  const store = boundStore(options.store, STORE_CONCURRENCY_MAX);
+  const closing = new AbortController();
+  const listed = Promise.withResolvers<void>();
+  const catalog = createCatalogState((key) => log.warn({ key }, "A value in etcd is not a registration; left out"));
+  const namespaces = new Map<string, NamespacePublisher>();
+  let leading: Leading | undefined;
+  let leaderPublishedAtMs = -Infinity;
+  let confirmedAt = 0;
+  let reverted = false;
+  let toldOfTooMany = false;
+
+  const election = createElection({
+    etcd,
+    leases,
+    clock,
+    random,
+    log,
+    identity: options.name,
+    ...(options.electionTtlSeconds === undefined ? {} : { ttlSeconds: options.electionTtlSeconds }),
+  });
+  const follower = createFollower({
+    etcd,
+    prefix: ETCD_PREFIX,
+    clock,
+    random,
+    log,
+    ...(options.onWatchRestart ? { onRestart: options.onWatchRestart } : {}),
+    sink: {
+      restore(entries, revision) {
+        const wentBack = reverted || revision < catalog.revision();
+        reverted = false;
+        publish(catalog.restore(entries, revision));
+        if (wentBack) for (const namespace of namespaces.values()) namespace.reclaim();
+        listed.resolve();
+      },
+      apply(events, revision) {
+        publish(catalog.apply(events, revision));
+        for (const event of events) observe(event);
+      },
+    },
+  });
+
+  function publish(changes: Changes): void {
+    for (const [namespace, services] of changes) publisherOf(namespace)?.changed(services);
+  }
+
+  /** Our own keys, as the watch tells of them. */
+  function observe({ type, entry }: WatchEvent): void {
+    if (entry.key === ELECTION_KEY && type === "delete") election.keyDeleted();
+    if (entry.key !== PUBLISHER_KEY || type !== "put") return;
+    const beat = decodeLeaderBeat(entry.value);
+    if (beat === undefined) return;
+    if (beat.publisher === id) {
+      confirmedAt = beat.sentAt;
+      leading?.heartbeat.seen(beat);
+    } else if (beat.published) {
+      leaderPublishedAtMs = clock.monotonic();
+    }
+  }
+
+  function publisherOf(namespace: string): NamespacePublisher | undefined {
+    const known = namespaces.get(namespace);
+    if (known) return known;
+    if (namespaces.size >= NAMESPACES_MAX) {
+      if (!toldOfTooMany) log.error({ namespace }, `Not publishing more than ${NAMESPACES_MAX} namespaces`);
+      toldOfTooMany = true;
+      return undefined;
+    }
+    const publisher = createNamespacePublisher({ ...options, namespace, catalog, store });
+    namespaces.set(namespace, publisher);
+    leading?.start(publisher);
+    return publisher;
+  }
+
+  const areLive = () => [...namespaces.values()].every((namespace) => namespace.status().state === "live");
+
+  async function readIdentity(): Promise<string | undefined> {
+    const backoff = createBackoff({ ...IDENTITY_BACKOFF, random });
+    let told = "";
+    while (!closing.signal.aborted) {
+      try {
+        return await readOrCreateIdentity(etcd, options.randomBytes);
+      } catch (error) {
+        if (told !== messageOf(error)) log.warn(`The identity of etcd cannot be read: ${messageOf(error)}`);
+        told = messageOf(error);
+        await sleep(clock, backoff.next(), closing.signal);
+      }
+    }
+    return undefined;
+  }
+
+  /** Publishes until the term ends, however it does. */
+  async function lead(term: Term, identity: string): Promise<void> {
+    const ended = new AbortController();
+    const signal = AbortSignal.any([term.lost, closing.signal, ended.signal]);
+    const leadership = { identity, revision: term.revision, verify: () => term.verify() };
+    const running: Promise<void>[] = [];
+    const heartbeat = createHeartbeat({
+      etcd,
+      publisher: id,
+      termRevision: term.revision,
+      intervalMs: heartbeatIntervalMs,
+      clock,
+      log,
+      revision: () => follower.revision(),
+      isPublished: areLive,
+      onBeat() {
+        for (const namespace of namespaces.values()) namespace.beat(confirmedAt);
+      },
+      onDeposed: () => ended.abort(),
+      onReverted() {
+        log.warn("etcd is behind what it told before: it was restored from a backup. Listing it again");
+        reverted = true;
+        follower.relist();
+      },
+    });
+    const start = (publisher: NamespacePublisher) => {
+      const publishing = publisher.run(leadership, signal).then((end) => {
+        if (end === "deposed") ended.abort();
+      });
+      running.push(publishing);
+    };
+
+    log.info({ term: term.revision }, "Leading: publishing to Redis");
+    leading = { heartbeat, start };
+    for (const publisher of namespaces.values()) start(publisher);
+    await heartbeat.run(signal);
+    leading = undefined;
+    await Promise.all(running);
+    log.info({ term: term.revision }, "Not leading any more");
+    await term.resign();
+  }
+
+  async function follow(): Promise<void> {
+    // A leader without a catalog could publish nothing, and would keep others from leading.
+    await Promise.race([listed.promise, aborted(closing.signal)]);
+    while (!closing.signal.aborted) {
+      // Read for each term, since the etcd of the last one may have been replaced.
+      const identity = await readIdentity();
+      if (identity === undefined) return;
+      try {
+        await lead(await election.campaign(closing.signal), identity);
+      } catch (error) {
+        if (!closing.signal.aborted) log.error({ err: error }, "A term ended by a defect");
+      }
+    }
+  }
+
+  for (const namespace of options.namespaces) publisherOf(namespace);
+  follower.start();
+  const following = follow();
+
+  const notReady = () => {
+    if (!follower.isReady()) return ["The services have not been listed from etcd yet."];
+    if (leading) return areLive() ? [] : ["Not every namespace is in Redis yet."];
+    if (clock.monotonic() - leaderPublishedAtMs <= LEADER_SEEN_MS_MAX) return [];
+    return ["No leader has told lately that everything is in Redis."];
+  };
+
+  let closed: Promise<void> | undefined;
+  async function close(): Promise<void> {
+    try {
+      const flushed = Promise.all([...namespaces.values()].map((namespace) => namespace.flushed()));
+      await within(clock, CLOSE_FLUSH_MS, "The last commit", flushed);
+    } catch (error) {
+      log.warn(`Closing with changes that are not published: ${messageOf(error)}`);
+    }
+    closing.abort();
+    await following;
+    await follower.close();
+  }
+
+  return {
+    status: () => ({
+      role: leading ? "leader" : "standby",
+      ready: notReady().length === 0,
+      notReady: notReady(),
+      etcdRevision: catalog.revision(),
+      undecodable: catalog.undecodable(),
+      namespaces: [...namespaces.values()].map((namespace) => namespace.status()),
+    }),
+    close: () => (closed ??= close()),
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

@@ -1,0 +1,32 @@
+import { createHash } from "node:crypto";
+import { FingerpostError } from "../../kernel/errors.ts";
+
+/**
+ * Redis' answer of an error, as only its code: the rest of the text may quote the command, and so registrations or
+ * credentials.
+ */
+export function redisRefusal(message: string): FingerpostError {
+  const code = /^[A-Z]{2,32}\b/.exec(message)?.[0];
+  return new FingerpostError("unavailable", `Redis refused a command${code === undefined ? "" : ` (${code})`}.`);
+}
+
+export function redisUnreachable(reason: string): FingerpostError {
+  return new FingerpostError("unavailable", `Redis cannot be reached: ${reason}.`);
+}
+
+/** Whether `message` is that of an EVALSHA whose script Redis does not know. */
+export function isUnknownScript(message: string): boolean {
+  return message.startsWith("NOSCRIPT");
+}
+
+/** As Redis names a script. */
+export function scriptHash(script: string): string {
+  return createHash("sha1").update(script).digest("hex");
+}
+
+/** The answer of TIME, seconds and microseconds, in milliseconds. */
+export function timeReplyMs(reply: readonly unknown[]): number {
+  const ms = Number(reply[0]) * 1000 + Math.floor(Number(reply[1]) / 1000);
+  if (!Number.isSafeInteger(ms)) throw new FingerpostError("internal", "Redis' TIME is not a time.");
+  return ms;
+}

@@ -1,0 +1,48 @@
+import { serviceKey } from "../../contract/redis-keys.ts";
+import { encodeSnapshot, type Instance, type ServiceSnapshot } from "../../contract/snapshot.ts";
+import type { Version } from "../../contract/version.ts";
+import type { Registrations } from "./catalog-state.ts";
+import type { Write } from "./commit-script.ts";
+
+/**
+ * How long a service that has ended counts as known and without instances. Too short: a service that is replaced
+ * answers "not found" in between. Too long: the typing error of a caller looks like an outage for longer.
+ */
+export const TOMBSTONE_MS = 120_000;
+/** A tombstone's key outlives the tombstone, so that readers whose clock is behind still find it. */
+export const TOMBSTONE_KEY_GRACE_MS = 60_000;
+
+/** What every snapshot of one commit has in common. */
+export interface SnapshotStamp extends Version {
+  readonly namespace: string;
+  readonly etcdRevision: number;
+  /** Milliseconds since the epoch, by the publisher's clock. */
+  readonly nowMs: number;
+}
+
+/**
+ * Which instances of a service are published, ordered by id. This is where departures are decided: today what etcd has
+ * is what is published, so an instance is gone from the edge once it is gone from etcd.
+ */
+export function instancesToPublish(registrations: Registrations): readonly Instance[] {
+  return [...registrations.values()].toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+}
+
+export function snapshotWrite(stamp: SnapshotStamp, service: string, instances: readonly Instance[]): Write {
+  return { key: serviceKey(stamp.namespace, service), value: encodeSnapshot(snapshotOf(stamp, service, instances)) };
+}
+
+/** The snapshot of a service that has ended; its key expires by itself. */
+export function tombstoneWrite(stamp: SnapshotStamp, service: string): Write {
+  const { instances, ...snapshot } = snapshotOf(stamp, service, []);
+  return {
+    key: serviceKey(stamp.namespace, service),
+    value: encodeSnapshot({ ...snapshot, tombstoneUntil: stamp.nowMs + TOMBSTONE_MS, instances }),
+    expiresInMs: TOMBSTONE_MS + TOMBSTONE_KEY_GRACE_MS,
+  };
+}
+
+function snapshotOf(stamp: SnapshotStamp, service: string, instances: readonly Instance[]): ServiceSnapshot {
+  const { namespace, epoch, revision, etcdRevision, nowMs } = stamp;
+  return { namespace, service, epoch, revision, etcdRevision, publishedAt: new Date(nowMs).toISOString(), instances };
+}
