@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { AGENTS_PREFIX } from "../contract/etcd-keys.ts";
 import type { Clock } from "../kernel/clock.ts";
@@ -11,6 +12,10 @@ import { createEtcd } from "./etcd/etcd.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "./etcd/lease-keeper.ts";
 import { createRegistrarApp } from "./http/app.ts";
 import { createMetrics } from "./metrics.ts";
+import { startPublisher, type Publisher } from "./publisher/publisher.ts";
+import { createDirectStore } from "./publisher/redis-direct.ts";
+import { createUpstashStore } from "./publisher/redis-upstash.ts";
+import type { SnapshotStore } from "./publisher/store.ts";
 
 /** What a registrar is started with, checked already. Files are read: `ca`, `cert` and `key` are PEM text. */
 export interface RegistrarConfig {
@@ -69,13 +74,15 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
   if (config.token === undefined && !isLoopback(host)) {
     throw new FingerpostError("invalid_argument", `Listening on ${host}, which others can reach, needs a token.`);
   }
-  const name = agentName(port, random);
+  const name = processName(port, random);
+  const store = config.role === "agent" ? undefined : createStore(config, dependencies);
+  let publisher: Publisher | undefined;
 
   const metrics = createMetrics({
     registrations: () => agent?.counts().instances ?? 0,
     leases: () => leases.size(),
     leaseStreams: () => leases.streams(),
-    leader: () => false,
+    leader: () => publisher?.status().role === "leader",
   });
   const { endpoints, ...credentials } = config.etcd;
   const etcd = createEtcd({
@@ -98,9 +105,10 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
 
   const notReady = () => {
     const reasons: string[] = [];
-    if (signal.aborted) reasons.push("shutting down");
+    if (signal.aborted) reasons.push("Shutting down.");
     const failure = probe?.failure();
     if (failure !== undefined) reasons.push(failure);
+    if (store) reasons.push(...(publisher?.status().notReady ?? ["The publisher has not started yet."]));
     return reasons;
   };
   const app = createRegistrarApp({
@@ -112,6 +120,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
       ...(agent ? { agent: { name, ...agent.counts() } } : {}),
       leases: leases.size(),
       leaseStreams: leases.streams(),
+      ...(publisher ? { publisher: publisher.status() } : {}),
     }),
     notReady,
     metrics: () => metrics.read(),
@@ -121,24 +130,59 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     log,
   });
 
-  const ending: Ending[] = [
-    ...(probe ? [["the first contact with etcd", () => probe.close()] as const] : []),
-    ...(agent ? [["the agent", () => agent.close({ leave: config.leave })] as const] : []),
+  const endingIdle: readonly Ending[] = [
     ["the leases", () => leases.close()],
     ["the etcd client", () => etcd.close()],
+    ["the Redis client", async () => store?.close()],
+  ];
+  const endingAgent: readonly Ending[] = [
+    ["the first contact with etcd", async () => probe?.close()],
+    ["the agent", async () => agent?.close({ leave: config.leave })],
   ];
   let listener: Listener;
   try {
     listener = await listen(config.listen, app.fetch);
   } catch (error) {
-    await endAll(ending, log);
+    await endAll([...endingAgent, ...endingIdle], log);
     throw error;
   }
-  ending.unshift(["the listener", () => listener.close()]);
+  // Only now, so that a process which cannot listen does not become the leader for a moment.
+  if (store) {
+    publisher = startPublisher({
+      etcd,
+      leases,
+      store,
+      name,
+      namespaces: [config.namespace],
+      adopt: config.adopt,
+      randomBytes,
+      clock,
+      random,
+      log,
+      onPublish(result, services) {
+        if (result === "committed" && services > 0) metrics.onPublish();
+      },
+      onPublishLag: (seconds) => metrics.onPublishLag(seconds),
+      onWatchRestart: () => metrics.onWatchRestart(),
+    });
+  }
+  const ending: readonly Ending[] = [
+    ["the listener", () => listener.close()],
+    // The agent before the publisher, so that departures on the way out are still published.
+    ...endingAgent,
+    ["the publisher", async () => publisher?.close()],
+    ...endingIdle,
+  ];
   log.info({ url: listener.url, role: config.role }, "registrar listening");
 
   let closed: Promise<void> | undefined;
   return { url: listener.url, close: () => (closed ??= endAll(ending, log)) };
+}
+
+function createStore({ redis }: RegistrarConfig, { clock, random }: RegistrarDependencies): SnapshotStore {
+  if (redis?.type === "upstash") return createUpstashStore({ url: redis.url, token: redis.token });
+  if (redis?.type === "direct") return createDirectStore({ url: redis.url, clock, random });
+  throw new FingerpostError("invalid_argument", "A registrar that publishes needs a Redis to publish to.");
 }
 
 /** One after the other; what fails to end must not keep the rest from ending. */
@@ -152,8 +196,8 @@ async function endAll(ending: readonly Ending[], log: Log): Promise<void> {
   }
 }
 
-/** The same after a restart of this agent, and another one for a second agent of the same host. */
-function agentName(port: number, random: Random): string {
+/** The same after a restart of this process, and another one for a second process of the same host. */
+function processName(port: number, random: Random): string {
   const own = port === 0 ? Math.floor(random() * 2 ** 32).toString(36) : String(port);
   const hostPart = hostname()
     .replaceAll(/[^A-Za-z0-9.-]/g, "-")

@@ -17,7 +17,7 @@ export interface RegistrarAppOptions {
   readonly agent: Agent | undefined;
   /** The body of `GET /v1/status`. */
   readonly status: () => unknown;
-  /** Why this registrar is not ready; empty once it is. For anybody's eyes. */
+  /** Why this registrar is not ready, a sentence each; empty once it is. For anybody's eyes. */
   readonly notReady: () => readonly string[];
   readonly metrics: () => Promise<MetricsText>;
   /** Without one, whoever reaches the port may use it. */
@@ -50,7 +50,7 @@ export function createRegistrarApp(options: RegistrarAppOptions): Hono {
     GET() {
       const reasons = notReady();
       if (reasons.length === 0) return json({ status: "ready" });
-      throw new FingerpostError("unavailable", `Not ready: ${reasons.join("; ")}.`, { retryAfterSeconds: 1 });
+      throw new FingerpostError("unavailable", `Not ready. ${reasons.join(" ")}`, { retryAfterSeconds: 1 });
     },
   });
 

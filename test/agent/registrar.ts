@@ -17,8 +17,12 @@ const dependencies = {
   signal: new AbortController().signal,
 };
 
-/** A registrar in the role of an agent, on a free port. */
-export function startRegistrar(etcd: TestEtcd, config: Partial<RegistrarConfig> = {}): Promise<Registrar> {
+/** A registrar on a free port, in the role of an agent unless told otherwise. */
+export function startRegistrar(
+  etcd: TestEtcd,
+  config: Partial<RegistrarConfig> = {},
+  signal: AbortSignal = dependencies.signal,
+): Promise<Registrar> {
   return runRegistrar(
     {
       etcd: { endpoints: [etcd.endpoint], ...etcd.user },
@@ -30,7 +34,7 @@ export function startRegistrar(etcd: TestEtcd, config: Partial<RegistrarConfig> 
       leave: false,
       ...config,
     },
-    dependencies,
+    { ...dependencies, signal },
   );
 }
 
