@@ -1,26 +1,23 @@
-import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import type { Report } from "../../dev/report.ts";
 import { sumSamples } from "./prometheus.ts";
 import { until } from "./until.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const START_BUDGET_MS = 110_000;
-const END_BUDGET_MS = 30_000;
-/** `dev` starts a part that was killed again after 15 s. */
-const RESTART_BUDGET_MS = 60_000;
-/** How much of what `dev` says to people is kept for a failure's message. */
-const SAID_CHARS_MAX = 8000;
+/** A first start fills a cold disk cache, with other tests running beside it. */
+const READY_WITHIN_MS = 90_000;
+/** 15 s until a part is started again, and its start. */
+const RESTARTED_WITHIN_MS = 60_000;
 
-/** The line that `fingerpost dev --json` prints. */
-interface DevLine {
-  readonly resolver: string;
-  readonly registrar: string;
-  readonly gateway: string;
-  readonly etcd: string;
-  readonly redis: string;
-  readonly tokens: Readonly<Record<"resolver" | "registrar" | "gateway" | "gatewayReadOnly", string>>;
-  readonly pids: Readonly<Record<"etcd" | "redis" | "gateway" | "registrar" | "resolver", number>>;
+export const PROJECT_DIR = fileURLToPath(new URL("../..", import.meta.url));
+
+export interface DevOptions {
+  /** Left out: without the demo services. */
+  readonly demo?: boolean;
+  readonly env?: Readonly<Record<string, string>>;
+  /** What is run instead of `node cli/main.ts dev --json`, with these arguments after it. */
+  readonly command?: readonly [string, ...string[]];
 }
 
 export interface CallOptions {
@@ -28,45 +25,56 @@ export interface CallOptions {
   readonly body?: unknown;
 }
 
-/** `fingerpost dev` as other programs' test suites use it. */
-export interface TestDev {
-  readonly redis: string;
-  readonly pids: DevLine["pids"];
-  /** The variables that its screen tells a person to set. */
+export interface TestDev extends Omit<Report, "resolver" | "registrar" | "pids"> {
+  /** The process that was started, be it dev itself or what was told to start it. */
+  readonly child: ChildProcess;
+  readonly report: Report;
+  /** As they are now: a part that was started again has another. */
+  readonly pids: Record<keyof Report["pids"], number>;
+  /** What the screen tells people to export. */
   readonly environment: Readonly<Record<string, string>>;
-  resolver(path: string): Promise<Response>;
+  stdout(): string;
+  stderr(): string;
+  /** Calls the registrar with its token. */
   registrar(path: string, options?: CallOptions): Promise<Response>;
-  /** Requests and streams that etcd has been asked for so far, by its own metrics. */
+  /** Asks the resolver with its token. */
+  resolver(path: string): Promise<Response>;
+  /** Everything that etcd was ever asked, by its own count of calls and messages. */
   etcdRequests(): Promise<number>;
-  /** Waits until a part that was killed answers again. */
-  untilRestarted(part: "etcd" | "redis"): Promise<void>;
-  close(): Promise<void>;
+  /** Resolves once a part that was killed runs again: once for each kill. */
+  untilRestarted(name: keyof Report["pids"]): Promise<void>;
+  /** Ends it as Ctrl-C would; resolves with its exit code. */
+  close(): Promise<number | null>;
 }
 
-export async function startTestDev({ demo = false }: { readonly demo?: boolean } = {}): Promise<TestDev> {
-  const args = ["cli/main.ts", "dev", "--json", ...(demo ? [] : ["--no-demo"])];
-  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
-  const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
-  let said = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    said = (said + text).slice(-SAID_CHARS_MAX);
+/** `fingerpost dev --json` as a process, ready. */
+export async function startTestDev(options: DevOptions = {}): Promise<TestDev> {
+  const { demo = false, env = {}, command = [process.execPath, "cli/main.ts", "dev", "--json"] } = options;
+  const [program, ...args] = demo ? command : [...command, "--no-demo"];
+  const child = spawn(program, args, {
+    cwd: PROJECT_DIR,
+    env: { ...withoutOurs(process.env), ...env },
+    stdio: ["ignore", "pipe", "pipe"],
   });
-  const firstLine = new Promise<string>((resolve) => createInterface(child.stdout).once("line", resolve));
-  const timeout = AbortSignal.timeout(START_BUDGET_MS);
-  const text = await Promise.race([
-    firstLine,
-    exited.then((code) => Promise.reject(new Error(`dev ended with ${code} before it was ready:\n${said}`))),
-    new Promise<never>((_, reject) => {
-      timeout.addEventListener("abort", () => {
-        child.kill("SIGTERM");
-        reject(new Error(`dev was not ready in ${START_BUDGET_MS} ms:\n${said}`));
-      });
-    }),
-  ]);
-  const line = JSON.parse(text) as DevLine;
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
 
-  function call(base: string, token: string, path: string, { method = "GET", body }: CallOptions = {}) {
-    return fetch(`${base}${path}`, {
+  const running = () => child.exitCode === null && child.signalCode === null;
+  await until("dev is ready", () => !running() || stdout.includes("\n"), { timeoutMs: READY_WITHIN_MS }).catch(
+    (error: unknown) => {
+      child.kill("SIGTERM");
+      throw new Error(`${String(error)}\n${stderr}`);
+    },
+  );
+  if (!stdout.includes("\n")) throw new Error(`dev ended with ${child.exitCode} before it was ready:\n${stderr}`);
+
+  const report = JSON.parse(stdout) as Report;
+  const restarts = (name: string) => [...stderr.matchAll(new RegExp(`^${name} runs again, pid (\\d+)$`, "gm"))];
+  const awaited = new Map<string, number>();
+  const call = (base: string, token: string, path: string, { method = "GET", body }: CallOptions = {}) =>
+    fetch(base + path, {
       method,
       headers: {
         authorization: `Bearer ${token}`,
@@ -74,49 +82,49 @@ export async function startTestDev({ demo = false }: { readonly demo?: boolean }
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-  }
 
   return {
-    redis: line.redis,
-    pids: line.pids,
-    environment: {
-      RESOLVER: line.resolver,
-      REGISTRAR: line.registrar,
-      FINGERPOST_RESOLVER_TOKEN: line.tokens.resolver,
-      FINGERPOST_REGISTRAR_TOKEN: line.tokens.registrar,
+    ...report,
+    child,
+    report,
+    get pids() {
+      const now = Object.entries(report.pids).map(([name, pid]) => [name, Number(restarts(name).at(-1)?.[1] ?? pid)]);
+      return Object.fromEntries(now) as Record<keyof Report["pids"], number>;
     },
-    resolver: (path) => call(line.resolver, line.tokens.resolver, path),
-    registrar: (path, options) => call(line.registrar, line.tokens.registrar, path, options),
+    environment: exportsOf(stderr),
+    stdout: () => stdout,
+    stderr: () => stderr,
+    registrar: (path, callOptions) => call(report.registrar, report.tokens.registrar, path, callOptions),
+    resolver: (path) => call(report.resolver, report.tokens.resolver, path),
     async etcdRequests() {
-      const metrics = await fetch(`${line.etcd}/metrics`);
-      return sumSamples(await metrics.text(), "grpc_server_started_total", {});
+      const response = await fetch(`${report.etcd}/metrics`);
+      const text = await response.text();
+      return sumSamples(text, "grpc_server_started_total", {}) + sumSamples(text, "grpc_server_msg_received_total", {});
     },
-    async untilRestarted(part) {
-      const pid = line.pids[part];
-      await until(`${part} has ended`, () => !isRunning(pid));
-      await until(`${part} runs again`, () => said.includes(`${part} runs again`), { timeoutMs: RESTART_BUDGET_MS });
+    async untilRestarted(name) {
+      const before = awaited.get(name) ?? 0;
+      await until(`${name} runs again`, () => restarts(name).length > before, { timeoutMs: RESTARTED_WITHIN_MS });
+      awaited.set(name, before + 1);
     },
     async close() {
-      child.kill("SIGTERM");
-      const code = await Promise.race([
-        exited,
-        new Promise<"late">((resolve) => {
-          setTimeout(resolve, END_BUDGET_MS, "late").unref();
-        }),
-      ]);
-      if (code !== 0) {
-        child.kill("SIGKILL");
-        throw new Error(`dev ended with ${code} instead of 0:\n${said}`);
+      if (running()) {
+        const exited = once(child, "exit");
+        child.kill("SIGINT");
+        await exited;
       }
+      return child.exitCode;
     },
   };
 }
 
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+/** A developer's own settings are not to change what is tested. */
+function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const kept = (name: string) => name === "FINGERPOST_CACHE_DIR" || !/^(FINGERPOST|UPSTASH)_/.test(name);
+  return Object.fromEntries(Object.entries(env).filter(([name]) => kept(name)));
+}
+
+function exportsOf(screen: string): Record<string, string> {
+  const lines = [...screen.matchAll(/^ {4}export (.+)$/gm)].map((match) => match[1] ?? "");
+  const pairs = lines.flatMap((line) => line.split(" ")).map((pair) => pair.split(/=(.*)/s));
+  return Object.fromEntries(pairs.map(([name = "", value = ""]) => [name, value]));
 }

@@ -1,0 +1,178 @@
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { ServiceAnswer } from "../../contract/http.ts";
+import { cacheDirOf } from "../../dev/binaries.ts";
+import { PROJECT_DIR, startTestDev, type TestDev } from "../support/dev.ts";
+import { startTestEtcd } from "../support/etcd.ts";
+import { descendantsOf, stillRunning } from "../support/processes.ts";
+import { until } from "../support/until.ts";
+
+const run = promisify(execFile);
+
+async function isListening(url: string): Promise<boolean> {
+  try {
+    await fetch(url, { signal: AbortSignal.timeout(1000) });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function runDirs(): readonly string[] {
+  const parent = join(cacheDirOf(process.env), "dev");
+  return existsSync(parent) ? readdirSync(parent) : [];
+}
+
+describe("dev", () => {
+  let taken: Server;
+  let temporary: string;
+  let dev: TestDev;
+  beforeAll(async () => {
+    temporary = mkdtempSync(join(tmpdir(), "fingerpost-dev-"));
+    taken = createServer();
+    // Whoever else has the port makes the point as well.
+    taken.on("error", () => undefined);
+    taken.listen({ host: "127.0.0.1", port: 8787 });
+    dev = await startTestDev({ demo: true, env: { TMPDIR: temporary } });
+  }, 120_000);
+  afterAll(async () => {
+    await dev.close();
+    taken.close();
+    rmSync(temporary, { recursive: true });
+  });
+
+  it("says on standard output one line, of the agreed shape, and nothing else", async () => {
+    expect(dev.stdout().trimEnd().split("\n")).toHaveLength(1);
+    const url = expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/);
+    const secret = expect.stringMatching(/^\S{16,}$/);
+    const pid = expect.any(Number);
+    expect(dev.report).toEqual({
+      resolver: url,
+      registrar: url,
+      gateway: url,
+      etcd: url,
+      redis: expect.stringMatching(/^redis:\/\/admin:\S+@127\.0\.0\.1:\d+$/),
+      tokens: { resolver: secret, registrar: secret, gateway: secret, gatewayReadOnly: secret },
+      etcdRoot: { username: "root", password: secret },
+      pids: { etcd: pid, redis: pid, gateway: pid, registrar: pid, resolver: pid },
+    });
+    expect(new Set(Object.values(dev.report.pids)).size).toBe(5);
+  });
+
+  it("names a port that is taken, and uses another one", () => {
+    expect(dev.stderr()).toMatch(/^port 8787 is taken: the resolver uses \d+ instead$/m);
+    expect(new URL(dev.report.resolver).port).not.toBe("8787");
+  });
+
+  it("has every demo instance at the edge when it says that it is ready", async () => {
+    const response = await dev.resolver("/v1/services/web");
+    const { instances } = (await response.json()) as ServiceAnswer;
+    expect(instances.map(({ id }) => id)).toEqual(["web-1", "web-2", "web-3"]);
+  });
+
+  it("shows commands that work when pasted, and no part that is killed takes the answers along", async () => {
+    const screen = dev.stderr().slice(dev.stderr().indexOf("Everything runs"));
+    const commands = [...screen.matchAll(/^ {4}(.+)$/gm)].map((match) => match[1] ?? "");
+    expect(commands.length).toBeGreaterThan(8);
+    for (const command of commands) {
+      const { stdout } = await run("bash", ["-c", command], {
+        cwd: PROJECT_DIR,
+        env: { ...process.env, ...dev.environment },
+      });
+      const sign = { curl: /^HTTP\/1.1 200/, npm: /web/ }[command.split(" ")[0] ?? ""] ?? /^$/;
+      expect(stdout, command).toMatch(sign);
+    }
+    expect(dev.stderr()).toMatch(/^etcd \(pid \d+\) was ended by SIGKILL; it is started again in 15 s$/m);
+  });
+
+  it("starts a part that was killed again", async () => {
+    await Promise.all([dev.untilRestarted("etcd"), dev.untilRestarted("redis")]);
+    expect(dev.pids.etcd).not.toBe(dev.report.pids.etcd);
+    await until("the registrar takes registrations again", async () => {
+      const body = { address: "127.0.0.1", port: 9000, ttlSeconds: 60 };
+      return (await dev.registrar("/v1/services/after/instances/a", { method: "PUT", body })).ok;
+    });
+    await until("they are at the edge", async () => (await dev.resolver("/v1/services/after")).ok);
+  }, 60_000);
+
+  it("ends on SIGTERM with 0, and leaves no process, no port, no folder", async () => {
+    const processes = descendantsOf(dev.child.pid ?? 0);
+    // etcd, Redis, gateway, registrar, resolver, workerd and seven instances.
+    expect(processes.length).toBeGreaterThanOrEqual(13);
+    const exited = once(dev.child, "exit");
+    dev.child.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
+    expect(stillRunning(processes)).toEqual([]);
+    for (const url of [dev.report.resolver, dev.report.registrar, dev.report.gateway, dev.report.etcd]) {
+      expect(await isListening(url)).toBe(false);
+    }
+    expect(runDirs()).not.toContain(String(dev.child.pid));
+    expect(readdirSync(temporary)).toEqual([]);
+  });
+});
+
+describe("dev that is killed, or left alone", () => {
+  const folders: string[] = [];
+  afterEach(() => {
+    for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("leaves no process a few seconds after kill -9, and the next run clears its folder away", async () => {
+    const dev = await startTestDev();
+    const processes = descendantsOf(dev.child.pid ?? 0);
+    expect(processes.length).toBeGreaterThanOrEqual(6);
+    dev.child.kill("SIGKILL");
+    await until("nothing is left", () => stillRunning(processes).length === 0, { timeoutMs: 5000 });
+    expect(runDirs()).toContain(String(dev.child.pid));
+
+    const etcd = await startTestEtcd();
+    try {
+      const next = await startTestDev({
+        env: {
+          FINGERPOST_ETCD_ENDPOINTS: etcd.endpoint,
+          FINGERPOST_ETCD_USERNAME: etcd.user.username,
+          FINGERPOST_ETCD_PASSWORD: etcd.user.password,
+        },
+      });
+      expect(next.report).toMatchObject({ etcd: etcd.endpoint, etcdRoot: null, pids: { etcd: null } });
+      expect(runDirs()).not.toContain(String(dev.child.pid));
+      expect(await next.close()).toBe(0);
+    } finally {
+      await etcd.close();
+    }
+  }, 90_000);
+
+  it("ends when the process that started npm is killed", async () => {
+    // The shell does something after npm, so that it stays, as a test suite does that started it.
+    const before = runDirs();
+    const dev = await startTestDev({ command: ["sh", "-c", 'npm run --silent dev -- --json "$@"; exit 7', "sh"] });
+    const processes = descendantsOf(dev.child.pid ?? 0);
+    dev.child.kill("SIGKILL");
+    await until("nothing is left", () => stillRunning(processes).length === 0);
+    expect(runDirs()).toEqual(before);
+  }, 60_000);
+
+  it("says what failed when a part does not start, and leaves nothing", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "fingerpost-path-"));
+    folders.push(folder);
+    writeFileSync(join(folder, "etcd"), "#!/bin/sh\necho 'no disk today' >&2\nexit 3\n");
+    chmodSync(join(folder, "etcd"), 0o755);
+    const child = spawn(process.execPath, ["cli/main.ts", "dev", "--json", "--no-demo"], {
+      cwd: PROJECT_DIR,
+      env: { ...process.env, PATH: `${folder}:${process.env["PATH"]}` },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    expect(await once(child, "close")).toEqual([1, null]);
+    expect(output).toMatch(/fingerpost: etcd exited with 3 at start. Its log ends:\nno disk today/);
+    expect(runDirs()).not.toContain(String(child.pid));
+  });
+});
