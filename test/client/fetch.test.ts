@@ -146,7 +146,10 @@ describe("when a connection fails", () => {
     play(await startGone("gone"), await start("here"));
     const body = new Blob(["once"]).stream();
     const init = { method: "POST", body, duplex: "half" } as RequestInit;
-    await expect(client.fetch("web", "/", init)).rejects.toMatchObject({ code: "unreachable" });
+    await expect(client.fetch("web", "/", init)).rejects.toMatchObject({
+      code: "unreachable",
+      message: expect.stringContaining("attempt 1"),
+    });
     expect(received).toHaveLength(0);
   });
 

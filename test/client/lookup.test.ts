@@ -230,6 +230,14 @@ describe("with an answer held, a resolver that", () => {
   });
 });
 
+test("a redirect is not followed: the token is for the resolver only", async () => {
+  resolver.play((_request, response) => {
+    response.writeHead(302, { Location: "/elsewhere" }).end();
+  });
+  await expect(client().resolve("web")).rejects.toMatchObject({ code: "unavailable" });
+  expect(resolver.seen.map(({ path }) => path)).toEqual(["/v1/namespaces/default/services/web"]);
+});
+
 describe("with nothing held", () => {
   test.each([
     ["unavailable", refusing(500)],
