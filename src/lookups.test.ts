@@ -110,6 +110,28 @@ describe("answers only move forward", () => {
     expect(await fixture.look("web")).toMatchObject({ source: "last-known-good", stale: true });
   });
 
+  it("when a replica has the latest head and still an older snapshot of what must be read again", async () => {
+    await fixture.publisher.put("web", [instance("web-2")]);
+    const old = fixture.publisher.snapshotText("web");
+    await fixture.publisher.put("web", [instance("web-3")]);
+    await fixture.look("web");
+    await fixture.publisher.fill();
+    fixture.store.values.set(WEB, old);
+    await fixture.clock.advance(3000);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-3"], source: "last-known-good" });
+  });
+
+  it("and a replica that stays behind is not asked more often for that", async () => {
+    const lagging = new Map(fixture.store.values);
+    await fixture.publisher.put("web", [instance("web-2")]);
+    await fixture.look("web");
+    fixture.store.values = lagging;
+    await fixture.clock.advance(3000);
+    fixture.store.requests.length = 0;
+    for (let lookup = 0; lookup < 100; lookup++) await fixture.look("web");
+    expect(fixture.store.requests).toHaveLength(1);
+  });
+
   it("when an earlier epoch has the later revision", async () => {
     fixture.publisher.epoch = 2;
     await fixture.publisher.put("web", [instance("web-2")]);
