@@ -1,5 +1,5 @@
 import { accessSync, constants, statSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../kernel/clock.ts";
 import { libraryPath, unpackDebianPackage } from "./debian.ts";
@@ -20,7 +20,7 @@ export interface BinaryOptions {
 
 /** Where the project keeps what it can make again: FINGERPOST_CACHE_DIR, or .cache in the checkout. */
 export function cacheDirOf(env: Readonly<Record<string, string | undefined>>): string {
-  return env["FINGERPOST_CACHE_DIR"] ?? fileURLToPath(new URL("../.cache", import.meta.url));
+  return resolve(env["FINGERPOST_CACHE_DIR"] ?? fileURLToPath(new URL("../.cache", import.meta.url)));
 }
 
 /** The etcd server from the PATH, or from Debian's package. Rejects with what to do where there is neither. */

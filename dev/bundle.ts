@@ -19,7 +19,9 @@ export async function bundleWorker(dir: string, signal: AbortSignal): Promise<st
   // By our own Node: a `wrangler` from the PATH might find an older one.
   const wrangler = fileURLToPath(import.meta.resolve("wrangler"));
   const args = [wrangler, "deploy", "--dry-run", "--config", wranglerConfig, "--outdir", outDir];
-  const env = { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: dir, WRANGLER_LOG: "error" };
+  const quiet = { WRANGLER_SEND_METRICS: "false", WRANGLER_LOG: "error" };
+  // Its log and what it notes for its next run go with ours.
+  const env = { ...process.env, ...quiet, WRANGLER_LOG_PATH: dir, TMPDIR: dir };
   await execute(process.execPath, args, { cwd: projectDir, env, signal, timeout: TIMEOUT_MS });
   return join(outDir, "worker.js");
 }

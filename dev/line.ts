@@ -1,5 +1,6 @@
 import { bundleWorker, wranglerConfig } from "./bundle.ts";
 import { claimPort, startPart, type Context } from "./context.ts";
+import { untilDemoAtEdge } from "./demo/at-edge.ts";
 import { demoInstances } from "./demo/services.ts";
 import { startHttpPart } from "./http-part.ts";
 import { newPassword, sha256Hex } from "./password.ts";
@@ -50,6 +51,8 @@ export async function startLine(given: Context, { demo }: { readonly demo: boole
 
   const instances = demo ? demoInstances.map(({ id }) => guarded(startInstance(context, id, registrar))) : [];
   await settled(instances, failure.signal);
+  const { clock, signal } = context;
+  if (demo) await untilDemoAtEdge({ resolver: resolver.url, token: resolver.token, clock, signal });
   return { etcd, rest, registrar, resolver, demo: await Promise.all(instances) };
 }
 
