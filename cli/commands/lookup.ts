@@ -32,7 +32,7 @@ async function lookup(service: string, options: LookupOptions): Promise<void> {
     ...(token === undefined ? {} : { token }),
   });
   const answer = await client.resolve(service, {
-    tag: options.tag,
+    tags: options.tag,
     ...(options.health === undefined ? {} : { health: options.health }),
   });
   if (options.json) {
