@@ -9,7 +9,7 @@ const RETRY_AFTER_MS_MAX = 60_000;
 const RETRY_AFTER_MS_DEFAULT = 1000;
 
 /** What the resolver tells of every answer, also of one that has not changed. */
-export interface Told {
+interface Told {
   readonly ageMs: number;
   readonly stale: boolean;
   readonly source: Source;

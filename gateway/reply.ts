@@ -14,7 +14,7 @@ export type Encoding = "base64" | "utf8";
 /** One element of a pipeline's answer, and the whole answer to a single command. */
 export type Outcome = { readonly result: Json } | { readonly error: string };
 
-export type Json = string | number | null | readonly Json[];
+type Json = string | number | null | readonly Json[];
 
 export function isList(reply: Reply | undefined): reply is readonly Reply[] {
   return Array.isArray(reply);

@@ -190,7 +190,7 @@ describe("with an answer held, a resolver that", () => {
     for (let count = 0; count < 20; count++) {
       expect(await one.resolve("web")).toMatchObject({ source: "last-known-good" });
     }
-    expect(performance.now() - startedAt).toBeLessThan(50);
+    expect(performance.now() - startedAt).toBeLessThan(600);
     expect(resolver.seen).toHaveLength(2);
   });
 

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { ServiceAnswer } from "../../contract/http.ts";
 import type { Instance } from "../../contract/snapshot.ts";
 
-export interface Seen {
+interface Seen {
   readonly path: string;
   readonly headers: IncomingMessage["headers"];
 }

@@ -88,18 +88,18 @@ describe("Redis is gone", () => {
 
 describe("Redis is silent", () => {
   test("requests end after their time, then fail at once, and work again once it speaks", async () => {
-    const gateway = await start({ redisUrl, poolSize: 2, requestTimeoutMs: 300 });
+    const gateway = await start({ redisUrl, poolSize: 2, requestTimeoutMs: 1000 });
     proxy.blackhole(true);
     const startedAt = performance.now();
     const answers = await Promise.all(Array.from({ length: 30 }, () => ask(gateway, "/", ["GET", "k"])));
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(3000);
     for (const { status, body } of answers) {
       expect([status, body]).toEqual([503, { error: expect.stringMatching(/^ERR .*Redis/) }]);
     }
     await until("the silent connections are given up", async () => !(await isReady(gateway)));
     const again = performance.now();
     expect((await ask(gateway, "/", ["GET", "k"])).status).toBe(503);
-    expect(performance.now() - again).toBeLessThan(250);
+    expect(performance.now() - again).toBeLessThan(700);
     proxy.blackhole(false);
     await until("the gateway is ready", () => isReady(gateway));
     expect((await ask(gateway, "/", ["GET", "k"])).status).toBe(200);
