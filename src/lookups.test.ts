@@ -185,6 +185,18 @@ describe("the ring", () => {
     expect(fixture.store.requests).toEqual([[HEAD], [HEAD, WEB]]);
   });
 
+  it("that no longer reaches back costs a service in use no wait", async () => {
+    await fixture.look("web");
+    fixture.publisher.services.set("web", [instance("web-2")]);
+    await fixture.publisher.fill();
+    await fixture.clock.advance(1001);
+    for (let lookup = 0; lookup < 3; lookup++) {
+      expect((await fixture.look("web")).source).toBe("memory");
+      await fixture.clock.advance(0);
+    }
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-2"], source: "memory" });
+  });
+
   it("carried over by a new epoch keeps what is held, and one filled anew by another does not", async () => {
     await fixture.publisher.put("api", [instance("api-2")]);
     await fixture.look("web");
@@ -251,7 +263,7 @@ describe("absence", () => {
   it("ends with the head whose ring adds the name, without a new catalog", async () => {
     expect((await fixture.look("new")).status).toBe(404);
     await fixture.publisher.put("new", [instance("new-1")]);
-    await fixture.clock.advance(2001);
+    await fixture.clock.advance(1001);
     expect(await fixture.look("new")).toMatchObject({ status: 200, ids: ["new-1"] });
   });
 

@@ -84,7 +84,8 @@ export function createLookups(options: LookupsOptions): Lookups {
     if (entry && !loader.missing(service)) return "load";
     if (absent === undefined) return loader.missing(service) || !maySpeculate(service) ? "catalog" : "load";
     if (!absent) return "load";
-    if (!enough(state.readAt())) return "refresh";
+    // An answer may be a little old, but that there is none must not be: a client that has just registered would see it.
+    if (ageOf(state.readAt()) > freshMs && state.readAt() < since) return "refresh";
     state.drop(service);
     return { type: "unknown" };
   }
@@ -184,7 +185,7 @@ export function createLookups(options: LookupsOptions): Lookups {
     const age = ageOf(state.currentAt(entry));
     if (age > swrMs) return lookupSlowly(service, background);
     if (age <= freshMs) return found(entry, "memory", "hit", Infinity);
-    loader.refresh(background);
+    begin(entry.standing.type === "current" ? "refresh" : "load", service, background);
     return found(entry, "memory", "hit; detail=revalidating", Infinity);
   }
 

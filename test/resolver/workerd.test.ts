@@ -13,8 +13,8 @@ import { buildWorker, startWorker, type TestWorker } from "./workerd.ts";
 
 /** Short times, so that a test sees every level within a second; the budget is the default one. */
 const QUICK = { FINGERPOST_FRESH_MS: "100", FINGERPOST_SWR_MS: "200", FINGERPOST_BUDGET_MS: "250" };
-/** The budget, and what two busy cores and a socket may add. */
-const WITHIN_MS = 250 + 400;
+/** The budget, and what busy cores may add. A lookup that waited for Redis to time out would take 2,000. */
+const WITHIN_MS = 250 + 750;
 const FAULTS = [
   ["hangs", { type: "hang" }],
   ["resets connections", { type: "reset" }],
@@ -131,7 +131,7 @@ describe("a crowd", () => {
     first.socket.resetAndDestroy();
     for (const { status, source, tookMs } of await Promise.all(answers)) {
       expect({ status, source }).toEqual({ status: 200, source: "last-known-good" });
-      expect(tookMs).toBeLessThan(WITHIN_MS + 500);
+      expect(tookMs).toBeLessThan(WITHIN_MS);
     }
     upstream.mode({ type: "ok" });
     await until("the answer is fresh", async () => (await lookup(started, "web")).stale === "false");
@@ -162,12 +162,14 @@ describe("last-known-good", () => {
     const started = await worker(QUICK);
     expect(await lookup(started, "web")).toMatchObject({ status: 200, source: "redis", stale: "false" });
     upstream.mode(mode);
-    await until("it is marked", async () => {
+    const seen: Answer[] = [];
+    await until("it is marked, and says how old it is", async () => {
       const answer = await lookup(started, "web");
-      expect(answer).toMatchObject({ status: 200, ids: ["web-1", "web-2"] });
-      expect(answer.tookMs).toBeLessThan(WITHIN_MS);
-      return answer.source === "last-known-good" && answer.stale === "true" && answer.ageMs > 200;
+      seen.push(answer);
+      return answer.source === "last-known-good" && answer.stale === "true" && answer.ageMs > 500;
     });
+    expect(seen.filter(({ status, ids }) => status !== 200 || ids.join() !== "web-1,web-2")).toEqual([]);
+    expect(Math.max(...seen.map(({ tookMs }) => tookMs))).toBeLessThan(WITHIN_MS);
     upstream.mode({ type: "ok" });
     await publisher.put("web", [instance("web-3")]);
     await until("the new instance", async () => (await lookup(started, "web")).ids[0] === "web-3", { timeoutMs: 8000 });
