@@ -52,6 +52,7 @@ function plan(input: Partial<CommitInput>) {
     changed: [],
     instancesOf: () => [],
     etcdRevision: 11,
+    revisionMin: 0,
     nowMs: NOW_MS,
     confirmedAt: NOW_MS - 5,
     catalogDue: false,

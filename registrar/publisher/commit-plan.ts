@@ -44,6 +44,8 @@ export interface CommitInput {
   readonly changed: Iterable<string>;
   readonly instancesOf: (service: string) => readonly Instance[];
   readonly etcdRevision: number;
+  /** What is published anew has at least this revision. */
+  readonly revisionMin: number;
   /** Milliseconds since the epoch, by the publisher's clock. */
   readonly nowMs: number;
   readonly confirmedAt: number;
@@ -60,7 +62,7 @@ export function planCommit(input: CommitInput): CommitPlan {
   const changes: RingChange[] = [];
   let countsChanged = false;
 
-  const revisionNext = Math.max(etcdRevision, published.head.revision + 1);
+  const revisionNext = Math.max(etcdRevision, input.revisionMin, published.head.revision + 1);
   const stamp: SnapshotStamp = { namespace, epoch, revision: revisionNext, etcdRevision, nowMs };
   for (const service of input.changed) {
     const instances = input.instancesOf(service);

@@ -55,7 +55,7 @@ interface Commit {
  */
 type State =
   | { readonly type: "unclaimed" }
-  | { readonly type: "refused"; readonly reason: string }
+  | { readonly type: "refused" }
   | { readonly type: "filling"; readonly commit: Commit }
   | { readonly type: "live"; readonly published: Published; readonly commit: Commit | undefined }
   | { readonly type: "deposed" };
@@ -83,7 +83,7 @@ export interface NamespacePublisher {
   beat(confirmedAt: number): void;
   /** Claims a new epoch, and fills again. */
   reclaim(): void;
-  /** Resolves once nothing is left to publish, or nothing runs. */
+  /** Resolves once nothing is left to publish, or nothing can be: no run, or a refused claim. */
   flushed(): Promise<void>;
   status(): NamespaceStatus;
 }
@@ -101,9 +101,11 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
   let catalogWrittenAtMs = -Infinity;
   /** Of the last commit or claim; what a state holds is what it goes on from. */
   let published: Published | undefined;
+  /** The last revision this process published: readers may hold it, though Redis has lost it. */
+  let revisionOwn = 0;
   let lastCommitAtMs: number | undefined;
   let lastError: string | undefined;
-  let flushWaiters: (() => void)[] = [];
+  const flushWaiters: (() => void)[] = [];
 
   /** One move of the state machine. */
   async function step(leadership: Leadership, signal: AbortSignal): Promise<void> {
@@ -139,7 +141,9 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       case "refused":
         if (lastError !== result.reason) log.error({ namespace }, `Not publishing: ${result.reason}`);
         lastError = result.reason;
-        state = { type: "refused", reason: result.reason };
+        state = { type: "refused" };
+        // There is nothing to wait for: what cannot be claimed cannot be published.
+        endFlushes();
         return;
       case "claimed": {
         published = result.published;
@@ -154,7 +158,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
   /** Waits for something to publish, and plans it. */
   async function planNext(from: Published, signal: AbortSignal): Promise<void> {
     if (dirty.size === 0 && !beatDue) {
-      for (const resolve of flushWaiters.splice(0)) resolve();
+      endFlushes();
       await waker.wait(signal);
       if (dirty.size > 0) await sleep(clock, GROUPING_MS, signal);
     } else {
@@ -170,6 +174,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       changed,
       instancesOf: (service) => instancesToPublish(catalog.registrations(namespace, service)),
       etcdRevision: catalog.revision(),
+      revisionMin: revisionOwn + 1,
       nowMs: clock.now(),
       confirmedAt: Math.max(confirmedAt, from.head.confirmedAt),
       catalogDue: clock.monotonic() - catalogWrittenAtMs >= CATALOG_INTERVAL_MS,
@@ -209,6 +214,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
   function finish({ plan: commitPlan, receivedAtMs }: Commit): void {
     published = commitPlan.result;
     state = { type: "live", published, commit: undefined };
+    revisionOwn = published.head.revision;
     lastCommitAtMs = clock.now();
     if (commitPlan.writesCatalog) catalogWrittenAtMs = clock.monotonic();
     onPublish?.("committed", commitPlan.changes);
@@ -220,6 +226,10 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     // An outage is told once, not with every try.
     if (lastError !== message) log.warn({ namespace, state: state.type }, `Publishing failed: ${message}`);
     lastError = message;
+  }
+
+  function endFlushes(): void {
+    for (const resolve of flushWaiters.splice(0)) resolve();
   }
 
   const isDeposed = () => state.type === "deposed";
@@ -245,7 +255,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       const end = isDeposed() ? "deposed" : "stopped";
       state = { type: "unclaimed" };
       dirty.clear();
-      for (const resolve of flushWaiters.splice(0)) resolve();
+      endFlushes();
       return end;
     },
     changed(services) {
@@ -264,7 +274,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       waker.wake();
     },
     flushed() {
-      if (!running) return Promise.resolve();
+      if (!running || state.type === "refused") return Promise.resolve();
       // The loop answers once it is about to wait: an answer from here could miss a commit that is being planned.
       waker.wake();
       return new Promise((resolve) => flushWaiters.push(resolve));

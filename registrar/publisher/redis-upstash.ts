@@ -1,5 +1,5 @@
 import { Redis } from "@upstash/redis";
-import { messageOf } from "../../kernel/errors.ts";
+import { FingerpostError, messageOf } from "../../kernel/errors.ts";
 import { isUnknownScript, redisRefusal, redisUnreachable, scriptHash, timeReplyMs } from "./redis-errors.ts";
 import type { SnapshotStore } from "./store.ts";
 
@@ -37,6 +37,9 @@ export function createUpstashStore({ url, token }: UpstashStoreOptions): Snapsho
       // Neither the error nor its text goes on: it holds the whole command.
       const name = error instanceof Error ? error.name : "";
       if (name === "TimeoutError") throw redisUnreachable(`no answer within ${REQUEST_TIMEOUT_MS} ms`);
+      if (name === "UpstashError" && /^(unauthorized|wrongpass)/i.test(messageOf(error))) {
+        throw new FingerpostError("unavailable", "Redis refused the token.");
+      }
       if (name === "UpstashError") throw redisRefusal(messageOf(error));
       if (name === "UpstashJSONParseError") throw redisUnreachable("the answer is not of Upstash's protocol");
       throw redisUnreachable("the request failed");
