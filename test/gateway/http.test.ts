@@ -204,6 +204,21 @@ describe("commands that are refused to everybody", () => {
   });
 });
 
+test("each token has the connections of its own Redis user, where there are two", async () => {
+  const usersOf = async () => new Set((await server.cli("CLIENT", "LIST")).match(/(?<= user=)\S+/g));
+  const [writer, reader] = [new URL(server.url).username, new URL(server.readOnlyUrl).username];
+  expect(await usersOf()).toEqual(new Set([writer, reader, "admin"]));
+  await ask(gateway, "/", ["SET", "k", "v"]);
+  await server.cli("ACL", "SETUSER", reader, "-get");
+  try {
+    const refused = { status: 400, body: { error: expect.stringMatching(/^NOPERM/) } };
+    expect(await ask(gateway, "/", ["GET", "k"], { token: READ_ONLY_TOKEN })).toEqual(refused);
+    expect((await ask(gateway, "/", ["GET", "k"])).body).toEqual({ result: "v" });
+  } finally {
+    await server.cli("ACL", "SETUSER", reader, "+get");
+  }
+});
+
 test("a read-only token writes nothing even where both tokens share one Redis user", async () => {
   await ask(oneUser, "/", ["SET", "k", "1"]);
   const token = { token: READ_ONLY_TOKEN };
