@@ -1,10 +1,11 @@
 import { problemResponse } from "../contract/problem.ts";
-import { systemClock, type Clock } from "../kernel/clock.ts";
+import { systemClock } from "../kernel/clock.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import { systemRandom } from "../kernel/random.ts";
 import { parseEnv, type Env } from "./env.ts";
 import type { ResolverLog } from "./log.ts";
 import { createResolver, MEMORY_DEFAULT, type Resolver } from "./resolver.ts";
+import { createSteadyClock } from "./steady-clock.ts";
 import { createColoCache, type CacheApi } from "./store/colo.ts";
 import { createUpstashStore } from "./store/redis.ts";
 
@@ -24,24 +25,6 @@ function line(level: string, fields: object, message: string): string {
   return JSON.stringify({ level, ...fields, message });
 }
 
-/**
- * On Workers every clock is the wall clock, and may be set back: what was fresh would then stay fresh for as long. So
- * time only adds up here, and a step back counts as none.
- */
-function createWorkerClock(): Clock {
-  let last = systemClock.monotonic();
-  let elapsedMs = 0;
-  return {
-    ...systemClock,
-    monotonic() {
-      const now = systemClock.monotonic();
-      elapsedMs += Math.max(0, now - last);
-      last = now;
-      return elapsedMs;
-    },
-  };
-}
-
 /** The composition root of an isolate. The resolver is made with the first request, which brings the environment. */
 function createWorker() {
   let made: { readonly resolver: Resolver } | { readonly error: FingerpostError } | undefined;
@@ -56,7 +39,7 @@ function createWorker() {
         storeTimeoutMs,
         colo: createColoCache(caches.default, deployment),
         memory: MEMORY_DEFAULT,
-        clock: createWorkerClock(),
+        clock: createSteadyClock(systemClock),
         random: systemRandom,
         log,
       });

@@ -15,6 +15,7 @@ export function rawGet(port: number, path: string): { readonly socket: Socket; r
     socket.setEncoding("utf8");
     socket.on("data", (chunk) => (text += String(chunk)));
     socket.on("error", reject);
+    socket.on("close", () => reject(new Error("closed before the answer was whole")));
     socket.on("end", () => {
       const [headers = "", body = ""] = text.split("\r\n\r\n", 2);
       resolve({ status: Number(/^HTTP\/1\.1 (\d+)/.exec(headers)?.[1]), headers, body });
