@@ -9,7 +9,7 @@ const TIMEOUT_MS = 60_000;
 const execute = promisify(execFile);
 
 /** Of the checkout, where wrangler.toml is. */
-export const projectDir = fileURLToPath(new URL("..", import.meta.url));
+const projectDir = fileURLToPath(new URL("..", import.meta.url));
 export const wranglerConfig = join(projectDir, "wrangler.toml");
 
 /** Bundles the Worker as `wrangler deploy` would; gives the path of the script. Rejects with what wrangler said. */

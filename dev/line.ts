@@ -11,7 +11,7 @@ const REGISTRAR_PORT = 7070;
 const RESOLVER_PORT = 8787;
 
 /** A process of ours that is called with a bearer token. */
-export interface Service {
+interface Service {
   readonly url: string;
   readonly token: string;
   readonly part: Part;

@@ -91,16 +91,6 @@ describe("dev", () => {
     expect(dev.stderr()).toMatch(/^etcd \(pid \d+\) was ended by SIGKILL; it is started again in 15 s$/m);
   });
 
-  it("starts a part that was killed again", async () => {
-    await Promise.all([dev.untilRestarted("etcd"), dev.untilRestarted("redis")]);
-    expect(dev.pids.etcd).not.toBe(dev.report.pids.etcd);
-    await until("the registrar takes registrations again", async () => {
-      const body = { address: "127.0.0.1", port: 9000, ttlSeconds: 60 };
-      return (await dev.registrar("/v1/services/after/instances/a", { method: "PUT", body })).ok;
-    });
-    await until("they are at the edge", async () => (await dev.resolver("/v1/services/after")).ok);
-  }, 60_000);
-
   it("ends on SIGTERM with 0, and leaves no process, no port, no folder", async () => {
     const processes = descendantsOf(dev.child.pid ?? 0);
     // etcd, Redis, gateway, registrar, resolver, workerd and seven instances.

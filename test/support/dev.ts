@@ -20,7 +20,7 @@ export interface DevOptions {
   readonly command?: readonly [string, ...string[]];
 }
 
-export interface CallOptions {
+interface CallOptions {
   readonly method?: string;
   readonly body?: unknown;
 }
