@@ -93,8 +93,8 @@ describe("dev", () => {
 
   it("ends on SIGTERM with 0, and leaves no process, no port, no folder", async () => {
     const processes = descendantsOf(dev.child.pid ?? 0);
-    // etcd, Redis, gateway, registrar, resolver, workerd and seven instances.
-    expect(processes.length).toBeGreaterThanOrEqual(13);
+    // Gateway, registrar, resolver, workerd and six instances; those that were killed are yet to be started again.
+    expect(processes.length).toBeGreaterThanOrEqual(10);
     const exited = once(dev.child, "exit");
     dev.child.kill("SIGTERM");
     expect(await exited).toEqual([0, null]);
