@@ -1,5 +1,6 @@
 import { Option, type Command } from "commander";
 import { createClient } from "../../client/index.ts";
+import { messageOf } from "../../kernel/errors.ts";
 import { addResolverTarget, namespaceOption, tokenFor } from "../target.ts";
 import { table } from "../table.ts";
 
@@ -31,9 +32,9 @@ async function lookup(service: string, options: LookupOptions): Promise<void> {
     namespace: options.namespace,
     ...(token === undefined ? {} : { token }),
   });
-  const answer = await client.resolve(service, {
-    tags: options.tag,
-    ...(options.health === undefined ? {} : { health: options.health }),
+  const filters = { tags: options.tag, ...(options.health === undefined ? {} : { health: options.health }) };
+  const answer = await client.resolve(service, filters).catch((error: unknown) => {
+    throw new Error(`${options.resolver}: ${messageOf(error)}`, { cause: error });
   });
   if (options.json) {
     console.log(JSON.stringify(answer));

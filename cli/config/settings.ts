@@ -27,6 +27,13 @@ const text = v.pipe(v.string("must be a string"), v.minLength(1, "must not be em
 const flagged = v.boolean("must be true or false");
 const all: readonly ProcessName[] = ["registrar", "gateway", "resolver"];
 
+/** What an Authorization header can carry (RFC 6750), and long enough not to be guessed. */
+const bearer = v.pipe(
+  text,
+  v.minLength(16, "must be at least 16 characters; try: openssl rand -hex 32"),
+  v.regex(/^[A-Za-z0-9._~+/-]+=*$/, "must be of A-Z a-z 0-9 - . _ ~ + / only; try: openssl rand -hex 32"),
+);
+
 const httpUrl = v.pipe(
   text,
   v.check(
@@ -213,7 +220,7 @@ export const settings: readonly Setting[] = [
     path: `${process}.token`,
     env: "FINGERPOST_TOKEN",
     kind: "text",
-    schema: v.pipe(text, v.minLength(16, "must be at least 16 characters; try: openssl rand -hex 32")),
+    schema: bearer,
     help:
       process === "gateway"
         ? "bearer token that may read and write"
@@ -265,7 +272,7 @@ export const settings: readonly Setting[] = [
     path: "gateway.read_only_token",
     env: "FINGERPOST_READ_ONLY_TOKEN",
     kind: "text",
-    schema: v.pipe(text, v.minLength(16, "must be at least 16 characters; try: openssl rand -hex 32")),
+    schema: bearer,
     help: "bearer token that may only read",
     secret: true,
     processes: ["gateway"],

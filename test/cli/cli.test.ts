@@ -1,0 +1,168 @@
+import { execFile, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../../kernel/clock.ts";
+import { systemRandom } from "../../kernel/random.ts";
+import { createLog } from "../../node/log.ts";
+import { runRegistrar, type Registrar } from "../../registrar/run.ts";
+import { PROJECT_DIR } from "../support/dev.ts";
+import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
+import { until } from "../support/until.ts";
+
+const TOKEN = "the-command-lines-tests";
+const COMMANDS = ["registrar", "gateway", "resolver", "dev", "register", "lookup", "ls", "status"];
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "fingerpost-cli-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `fingerpost` with these arguments, and with nothing of this process' environment but the path. */
+function fingerpost(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [join(PROJECT_DIR, "cli/main.ts"), ...args],
+      { cwd: folder, env: { PATH: process.env["PATH"] ?? "", ...env }, timeout: 20_000 },
+      (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+      },
+    );
+  });
+}
+
+describe("the command line", () => {
+  it.each(COMMANDS)("explains %s and ends with 0", async (command) => {
+    const { code, stdout } = await fingerpost([command, "--help"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: fingerpost ${command}`);
+  });
+
+  it("ends with 2, and lists all that is wrong, before a process with a wrong configuration does anything", async () => {
+    const file = join(folder, "wrong.toml");
+    writeFileSync(file, 'color = "red"\n[etcd]\nendpoints = []\n[registrar]\nlease_ttl_seconds = 1\n');
+    const { code, stderr } = await fingerpost(["registrar", "--config", file, "--role", "king"]);
+    expect(code).toBe(2);
+    for (const said of [
+      "color in the file: is not a known setting",
+      "etcd.endpoints in the file: must name at least one URL",
+      "registrar.lease_ttl_seconds in the file: must be 5 to 3600 seconds (it is 1)",
+      '--role: must be both, agent or publisher (it is "king")',
+    ]) {
+      expect(stderr).toContain(said);
+    }
+  });
+
+  it.each([
+    [
+      "a registrar that others reach and nobody has a token for",
+      ["registrar", "--listen", "0.0.0.0:0", "--role", "agent"],
+    ],
+    ["a registrar with nowhere to publish", ["registrar"]],
+    ["a gateway without token and Redis", ["gateway"]],
+    ["a resolver that is neither open nor has a key", ["resolver"]],
+    ["an argument nobody knows", ["ls", "--colour"]],
+    ["a command nobody knows", ["discover"]],
+    ["an address that is missing", ["register", "web", "--port", "80"]],
+    ["a port that is no number", ["register", "web", "--address", "a", "--port", "http"]],
+  ])("ends with 2 for %s", async (_, args) => {
+    const { code, stderr } = await fingerpost(args);
+    expect(code).toBe(2);
+    expect(stderr.trim()).not.toBe("");
+  });
+
+  it.each([["lookup", "web"], ["ls"]])("ends with 1, and names who did not answer, for %s", async (...args) => {
+    const { code, stderr } = await fingerpost([...args, "--resolver", "http://127.0.0.1:1"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("http://127.0.0.1:1");
+  });
+});
+
+describe("with a registrar", () => {
+  let etcd: TestEtcd;
+  let registrar: Registrar;
+  beforeAll(async () => {
+    etcd = await startTestEtcd();
+    registrar = await runRegistrar(
+      {
+        etcd: { endpoints: [etcd.endpoint], ...etcd.user },
+        listen: { host: "127.0.0.1", port: 0 },
+        token: TOKEN,
+        role: "agent",
+        namespace: "default",
+        leaseTtlSeconds: 30,
+        adopt: false,
+        leave: false,
+      },
+      {
+        log: createLog("test", "silent"),
+        signal: new AbortController().signal,
+        clock: systemClock,
+        random: systemRandom,
+      },
+    );
+  });
+  afterAll(async () => {
+    await registrar.close();
+    await etcd.close();
+  });
+
+  async function instances(): Promise<readonly Record<string, unknown>[]> {
+    const answer = await fetch(`${registrar.url}/v1/instances`, { headers: { authorization: `Bearer ${TOKEN}` } });
+    const { instances: held } = (await answer.json()) as { instances: Record<string, unknown>[] };
+    return held;
+  }
+
+  it("register keeps an instance while it runs, and deregisters it when it is stopped", async () => {
+    const args = ["register", "web", "--id", "web-1", "--address", "127.0.0.1", "--port", "8080", "--ttl", "2"];
+    const child = spawn(
+      process.execPath,
+      [join(PROJECT_DIR, "cli/main.ts"), ...args, "--tag", "blue", "--registrar", registrar.url],
+      {
+        cwd: folder,
+        env: { PATH: process.env["PATH"], FINGERPOST_REGISTRAR_TOKEN: TOKEN },
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
+    const exited = new Promise((resolve) => child.once("exit", resolve));
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    expect((await lines.next()).value).toContain("registered web/web-1");
+    const startedMs = performance.now();
+    // Longer than its TTL: what keeps it up are the command's heartbeats.
+    await until("the instance has outlived its TTL", async () => {
+      expect(JSON.stringify(await instances())).toContain('"status":"up"');
+      return performance.now() - startedMs > 3000;
+    });
+    child.kill("SIGTERM");
+    expect((await lines.next()).value).toContain("deregistered web/web-1");
+    expect(await exited).toBe(0);
+    expect(await instances()).toEqual([]);
+  });
+
+  it("register names every rule that the registration breaks", async () => {
+    const args = ["register", "web", "--address", "http://a", "--port", "0", "--registrar", registrar.url];
+    const { code, stderr } = await fingerpost(args, { FINGERPOST_TOKEN: TOKEN });
+    expect(code).toBe(1);
+    expect(stderr).toContain("/address must be a host name");
+    expect(stderr).toContain("/port must be 1 to 65535");
+  });
+
+  it("status tells how it is, and refuses to without the token", async () => {
+    const told = await fingerpost(["status", "--registrar", registrar.url], { FINGERPOST_TOKEN: TOKEN });
+    expect(told.code).toBe(0);
+    expect(JSON.parse(told.stdout)).toMatchObject({ role: "agent", ready: true });
+    const refused = await fingerpost(["status", "--registrar", registrar.url]);
+    expect(refused).toMatchObject({ code: 1, stdout: "" });
+    expect(refused.stderr).toContain("Set FINGERPOST_TOKEN");
+  });
+});
