@@ -1,0 +1,136 @@
+import { describe, expect, it } from "vitest";
+import { instanceKey, sentinelKey } from "../../contract/etcd-keys.ts";
+import { agentOnMemory, ref, request } from "../../test/agent/agent-on-memory.ts";
+import { EtcdError } from "../etcd/port.ts";
+
+const a = ref("a");
+const away = () => "refused" as const;
+const well = () => "none" as const;
+
+describe("a lease", () => {
+  it("carries 127 instances and its sentinel, and never two namespaces", async () => {
+    const { etcd, agent, leaseOf } = agentOnMemory();
+    const refs = Array.from({ length: 128 }, (_, index) => ref(`i${index}`));
+    await Promise.all(refs.slice(0, 127).map((each) => agent.register(each, request())));
+    expect(agent.counts().leases).toBe(1);
+    await agent.register(ref("i127"), request());
+    await agent.register(ref("x", "web", "other"), request());
+    const leases = Map.groupBy(refs, (each) => leaseOf(each) ?? "none");
+    expect(new Set([...leases.values()].map(({ length }) => length))).toEqual(new Set([1, 127]));
+    expect(leases.has(leaseOf(ref("x", "web", "other")) ?? "")).toBe(false);
+    expect(agent.counts().leases).toBe(3);
+    for (const lease of leases.keys()) {
+      const sentinel = etcd.entries.get(sentinelKey("a1", lease));
+      expect(sentinel?.lease).toBe(lease);
+      expect(JSON.parse(sentinel?.value ?? "")).toMatchObject({ agent: "a1", namespace: "default" });
+    }
+  });
+
+  it("without instances is used again, and after a minute revoked", async () => {
+    const { etcd, agent, leaseOf, live } = agentOnMemory();
+    await agent.register(a, request());
+    const lease = leaseOf(a);
+    await agent.deregister(a);
+    await live(50);
+    await agent.register(a, request());
+    expect(leaseOf(a)).toBe(lease);
+    await agent.deregister(a);
+    await live(55);
+    expect(agent.counts().leases).toBe(1);
+    await live(10);
+    expect(agent.counts().leases).toBe(0);
+    expect(etcd.entries.size).toBe(0);
+  });
+
+  it("that is lost has its instances put again under a new one, in one transaction", async () => {
+    const { etcd, agent, stored, leaseOf, live, beat } = agentOnMemory();
+    const refs = Array.from({ length: 127 }, (_, index) => ref(`i${index}`));
+    await Promise.all(refs.map((each) => agent.register(each, request({ ttlSeconds: 60 }))));
+    const before = refs.map(stored);
+    const lost = leaseOf(a) ?? leaseOf(ref("i0")) ?? "";
+    const transactions = etcd.transactions();
+    etcd.expire(lost);
+    expect(stored(ref("i0"))).toBeUndefined();
+    await live(1);
+    expect(refs.map(stored)).toEqual(before);
+    expect(etcd.transactions()).toBe(transactions + 1);
+    expect(new Set(refs.map(leaseOf)).size).toBe(1);
+    expect(leaseOf(ref("i0"))).not.toBe(lost);
+    expect(agent.counts()).toMatchObject({ leases: 1, recovering: 0 });
+    expect(await beat(ref("i0"), 3)).toBe(true);
+  });
+
+  it("that is lost while etcd is away costs no instance, heartbeats are taken, and etcd is not flooded", async () => {
+    const { etcd, agent, stored, leaseOf, live, beat } = agentOnMemory();
+    await agent.register(a, request());
+    let calls = 0;
+    etcd.fault = () => (calls++, "refused");
+    etcd.expire(leaseOf(a) ?? "");
+    expect(await beat(a, 60)).toBe(true);
+    expect(agent.counts()).toMatchObject({ instances: 1, recovering: 1 });
+    expect(calls).toBeLessThan(60);
+    etcd.fault = well;
+    await beat(a, 6);
+    expect(stored(a)?.status).toBe("up");
+    await live(1);
+    expect(agent.counts().recovering).toBe(0);
+  });
+
+  it("that is lost has nothing put again that its caller registered meanwhile", async () => {
+    const { etcd, agent, stored, leaseOf, live } = agentOnMemory();
+    await agent.register(a, request({ ttlSeconds: 60 }));
+    etcd.fault = away;
+    etcd.expire(leaseOf(a) ?? "");
+    await live(1);
+    etcd.fault = well;
+    await agent.register(a, request({ ttlSeconds: 60, weight: 5 }));
+    const revision = etcd.revision();
+    await live(10);
+    expect(stored(a)?.weight).toBe(5);
+    expect(etcd.revision()).toBe(revision);
+    expect(agent.counts()).toMatchObject({ leases: 1, recovering: 0 });
+  });
+
+  it("that is lost leaves what another agent has taken by then, and drops it here", async () => {
+    const { etcd, agent, leaseOf, live } = agentOnMemory();
+    const b = ref("b");
+    await agent.register(a, request({ ttlSeconds: 60 }));
+    const { instance } = await agent.register(b, request({ ttlSeconds: 60 }));
+    etcd.expire(leaseOf(a) ?? "");
+    const theirs = JSON.stringify({ ...instance, weight: 1 });
+    etcd.put(instanceKey(b), theirs);
+    await live(2);
+    expect(leaseOf(a)).toBeDefined();
+    expect(etcd.entries.get(instanceKey(b))?.value).toBe(theirs);
+    await expect(agent.heartbeat(b)).rejects.toMatchObject({ code: "not_found" });
+    expect(agent.counts()).toMatchObject({ instances: 1, recovering: 0 });
+  });
+
+  it("whose sentinel another incarnation took is used no more, and what is on it is not touched", async () => {
+    const { etcd, agent, leaseOf, stored, live } = agentOnMemory();
+    const b = ref("b");
+    await agent.register(a, request({ ttlSeconds: 60 }));
+    const lease = leaseOf(a) ?? "";
+    etcd.put(sentinelKey("a1", lease), JSON.stringify({ incarnation: "later" }), lease);
+    await agent.deregister(a);
+    expect(leaseOf(a)).toBe(lease);
+    await agent.register(b, request());
+    expect(leaseOf(b)).not.toBe(lease);
+    await live(1);
+    expect(stored(b)?.status).toBe("up");
+  });
+
+  it("of an opening that fails is waited for by all and asked for once", async () => {
+    const { etcd, agent } = agentOnMemory();
+    let grants = 0;
+    const grantLease = etcd.grantLease.bind(etcd);
+    etcd.grantLease = () => (grants++, Promise.reject(new EtcdError("unavailable", "no")));
+    const all = Array.from({ length: 100 }, (_, index) => agent.register(ref(`i${index}`), request()));
+    const settled = await Promise.allSettled(all);
+    expect(settled.every(({ status }) => status === "rejected")).toBe(true);
+    expect(grants).toBe(1);
+    expect(agent.counts().instances).toBe(0);
+    etcd.grantLease = grantLease;
+    await expect(agent.register(a, request())).resolves.toMatchObject({ created: true });
+  });
+});
