@@ -1,5 +1,5 @@
 import type { Instance } from "../contract/snapshot.ts";
-import { choose } from "./choose.ts";
+import { pick } from "../contract/pick.ts";
 import { ResolveError } from "./errors.ts";
 import { checkPath } from "./instance-url.ts";
 import { createLookup, type Resolved } from "./lookup.ts";
@@ -57,7 +57,7 @@ export function createClient(options: ClientOptions): Client {
     resolve,
     async pick(service, { key, ...filters } = {}) {
       const { instances, ...answer } = await resolve(service, filters);
-      const instance = choose(instances, key, settings.random);
+      const instance = pick(instances, key, settings.random);
       if (!instance) throw noInstance(service);
       return { ...answer, instance };
     },

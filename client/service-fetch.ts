@@ -1,5 +1,5 @@
 import type { Instance } from "../contract/snapshot.ts";
-import { choose } from "./choose.ts";
+import { pick } from "../contract/pick.ts";
 import { ResolveError } from "./errors.ts";
 import { instanceUrl, isFetchable } from "./instance-url.ts";
 import type { Settings } from "./options.ts";
@@ -38,7 +38,7 @@ export async function fetchFromOne(
     throw new ResolveError("unsupported_protocol", "No instance of the service speaks http or https.");
   }
   for (let attempt = 1; ; attempt++) {
-    const instance = choose(candidates, key, random);
+    const instance = pick(candidates, key, random);
     if (!instance) throw new ResolveError("no_instance", "The service has no other instance.");
     try {
       init.signal?.throwIfAborted();

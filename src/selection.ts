@@ -1,7 +1,5 @@
 import type Range from "semver/classes/range.js";
 import type { Instance, InstanceStatus } from "../contract/snapshot.ts";
-import type { Random } from "../kernel/random.ts";
-import { rendezvous } from "./rendezvous.ts";
 
 /**
  * Which instances are eligible. `healthy`: `up`, and `suspect` in no case. `all`: every one. `healthy-or-all`: `up` and
@@ -57,25 +55,4 @@ function ofHealth(instances: readonly Instance[], health: Health): readonly Inst
       return served.length > 0 ? served : instances.filter(({ status }) => status !== "down");
     }
   }
-}
-
-/**
- * One of the candidates: by rendezvous hashing of `key`, or at random in proportion to the weights. Weight 0 is picked
- * only when all weights are 0, and then all count the same. Undefined without candidates.
- */
-export function pick(candidates: readonly Instance[], key: string | undefined, random: Random): Instance | undefined {
-  const weighted = candidates.filter(({ weight }) => weight > 0);
-  const pool = weighted.length > 0 ? weighted : candidates.map((instance) => ({ ...instance, weight: 1 }));
-  const chosen = key === undefined ? atRandom(pool, random) : rendezvous(pool, key);
-  return weighted.length > 0 ? chosen : candidates.find(({ id }) => id === chosen?.id);
-}
-
-function atRandom(candidates: readonly Instance[], random: Random): Instance | undefined {
-  const total = candidates.reduce((sum, { weight }) => sum + weight, 0);
-  let point = random() * total;
-  for (const instance of candidates) {
-    point -= instance.weight;
-    if (point < 0) return instance;
-  }
-  return candidates.at(-1);
 }

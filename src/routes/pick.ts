@@ -1,7 +1,8 @@
+import { pick } from "../../contract/pick.ts";
 import { answer, failure, nothingKnown } from "../answer.ts";
 import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
 import { anything, parseQuery, pathName, takeFilters } from "../query.ts";
-import { pick, select } from "../selection.ts";
+import { select } from "../selection.ts";
 
 /** `GET /v1/services/{service}/pick`: one instance, at random by weight, or by rendezvous hashing of `key`. */
 export function pickRoute(options: RouteOptions) {

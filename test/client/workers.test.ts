@@ -47,7 +47,8 @@ afterEach(async () => {
 
 /** The client's own files in a real workerd, without Node's modules: whatever else they import fails to load. */
 async function start(bindings: Record<string, string>): Promise<{ url: string; port: number }> {
-  const files = readdirSync(join(ROOT, "client")).filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"));
+  const own = readdirSync(join(ROOT, "client")).filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"));
+  const files = [...own.map((file) => `client/${file}`), "contract/pick.ts"];
   miniflare = new Miniflare(
     convertV4MiniflareOptions({
       name: "functions",
@@ -56,8 +57,8 @@ async function start(bindings: Record<string, string>): Promise<{ url: string; p
         { type: "ESModule", path: "/worker.mjs", contents: worker },
         ...files.map((file) => ({
           type: "ESModule" as const,
-          path: `/client/${file}`,
-          contents: stripTypeScriptTypes(readFileSync(join(ROOT, "client", file), "utf8")),
+          path: `/${file}`,
+          contents: stripTypeScriptTypes(readFileSync(join(ROOT, file), "utf8")),
         })),
       ],
       compatibilityDate: "2026-10-01",
