@@ -7,7 +7,7 @@ import type { Log } from "../../node/log.ts";
 import type { LeaseKeeper } from "./lease-keeper.ts";
 import type { Etcd } from "./port.ts";
 
-export const ELECTION_TTL_SECONDS_DEFAULT = 5;
+const ELECTION_TTL_SECONDS_DEFAULT = 5;
 /** Between tries that failed. */
 const RETRY_BACKOFF = { baseMs: 250, capMs: 5000 };
 

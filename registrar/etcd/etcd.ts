@@ -9,10 +9,10 @@ import { EtcdError, type Etcd } from "./port.ts";
 import { openRenewalStream } from "./renewals.ts";
 import { attempt, call, type RequestCode, type Send, type Session } from "./session.ts";
 import { createTokens } from "./token.ts";
-import { connect, type TlsOptions } from "./transport.ts";
+import { connect, parseEndpoint, type TlsOptions } from "./transport.ts";
 import { openWatch } from "./watch.ts";
 
-export const TIMEOUT_MS_DEFAULT = 5000;
+const TIMEOUT_MS_DEFAULT = 5000;
 /** An etcd with many Authenticates before ours needs longer for it than for anything else; asking again adds one. */
 const AUTHENTICATE_TIMEOUT_MS = 15_000;
 
@@ -42,6 +42,8 @@ export function createEtcd(options: EtcdOptions): Etcd {
   const { clock, random, log, username, password, timeoutMs = TIMEOUT_MS_DEFAULT, onAuthentication } = options;
   const { onRequest = () => {} } = options;
   const closing = new AbortController();
+  // All of them now, and not when the first ones are out of reach.
+  for (const endpoint of options.endpoints) parseEndpoint(endpoint);
   const members = createMembers({
     endpoints: options.endpoints,
     connect: (endpoint) => connect(endpoint, options),

@@ -4,7 +4,7 @@ import type { Page } from "./port.ts";
 import { nextKey, prefixEnd } from "./range.ts";
 
 /** A page costs etcd and us one message of that many entries; much smaller ones cost a large list many round trips. */
-export const PAGE_ENTRIES_MAX = 1000;
+const PAGE_ENTRIES_MAX = 1000;
 
 /**
  * Reads a prefix page by page, each at the revision of the first. Rejects with `compacted` when etcd drops that revision

@@ -24,7 +24,7 @@ export interface TlsOptions {
 /** etcd3, used for its channel and its messages only. Nothing is sent before the first call. */
 export type Transport = Etcd3;
 
-/** Throws `invalid_argument` when `endpoint` is not `http://host:port`, `https://host:port` or `host:port`. */
+/** Throws `invalid_argument` as `parseEndpoint` does. */
 export function connect(endpoint: string, tls: TlsOptions): Transport {
   const url = parseEndpoint(endpoint);
   const options: IOptions = {
@@ -49,7 +49,8 @@ export function connect(endpoint: string, tls: TlsOptions): Transport {
   return new Etcd3(options);
 }
 
-function parseEndpoint(endpoint: string): URL {
+/** Throws `invalid_argument` when `endpoint` is not `http://host:port`, `https://host:port` or `host:port`. */
+export function parseEndpoint(endpoint: string): URL {
   const text = /^https?:\/\//.test(endpoint) ? endpoint : `http://${endpoint}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || url.username !== "" || url.pathname !== "/" || url.search !== "") {

@@ -24,6 +24,16 @@ export function put(key: string, value = "value"): Operation {
   return { type: "put", key, value };
 }
 
+/** As few revisions as may be. */
+export async function putTogether(etcd: Etcd, keys: readonly string[]): Promise<void> {
+  for (let start = 0; start < keys.length; start += OPERATIONS_MAX) {
+    await etcd.transact(
+      [],
+      keys.slice(start, start + OPERATIONS_MAX).map((key) => put(key)),
+    );
+  }
+}
+
 /** One revision for each key, many calls at a time. */
 export async function putEach(etcd: Etcd, keys: readonly string[], value = "value"): Promise<void> {
   for (let start = 0; start < keys.length; start += OPERATIONS_MAX) {
@@ -62,6 +72,7 @@ export function createMirror(onApply: () => void = () => {}): Mirror {
     restore(listed, revision) {
       entries.clear();
       for (const entry of listed) entries.set(entry.key, entry);
+      if (entries.size !== listed.length) throw new Error("a key is listed twice");
       revisionMin = revision;
       restores++;
     },
