@@ -258,7 +258,8 @@ describe("of two publishers", () => {
   it("one leads and the other is ready to; the second takes over when the first resigns", async () => {
     const first = start();
     await ready(first.publisher);
-    const second = start({ name: "b" });
+    // It would come by only every 10 s, were it not told that the key is gone.
+    const second = start({ name: "b", electionTtlSeconds: 20 });
     await ready(second.publisher);
     expect(second.publisher.status().role).toBe("standby");
     const before = await stored.head();
@@ -266,7 +267,7 @@ describe("of two publishers", () => {
     await put("web", "1");
     await until("the service is published", () => instancesOf("web"));
     await first.close();
-    await until("the second leads", () => second.publisher.status().role === "leader");
+    await until("the second leads", () => second.publisher.status().role === "leader", { timeoutMs: 4000 });
     await ready(second.publisher);
     const after = await stored.head();
     expect(after?.epoch).toBeGreaterThan(before?.epoch ?? Infinity);

@@ -127,13 +127,15 @@ describe("a store that cannot reach Redis", () => {
   it("rejects within its time on a connection that has died silently, and then makes another", async () => {
     const store = createDirectStore({ url: redis.url.replace(String(redis.port), String(proxy.port)), ...parts });
     await store.timeMs();
+    const before = await connectionsSoFar();
     proxy.blackhole(true);
     const started = performance.now();
     await expect(store.get("k")).rejects.toMatchObject({ code: "unavailable" });
     expect(performance.now() - started).toBeLessThan(4000);
-    proxy.reset();
     proxy.blackhole(false);
     await until("the store reaches Redis again", () => store.timeMs());
+    // One is that of the question itself.
+    expect((await connectionsSoFar()) - before).toBe(2);
     await store.close();
   });
 
@@ -173,3 +175,7 @@ describe("a store that cannot reach Redis", () => {
     }
   });
 });
+
+async function connectionsSoFar(): Promise<number> {
+  return Number(/total_connections_received:(\d+)/.exec(await redis.cli("INFO", "stats"))?.[1]);
+}
