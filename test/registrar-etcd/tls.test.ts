@@ -1,26 +1,25 @@
-import { readFileSync } from "node:fs";
 import { connect as dial } from "node:net";
 import { createServer, type Server } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { EtcdOptions } from "../../registrar/etcd/etcd.ts";
 import { startTestEtcd } from "../support/etcd.ts";
+import { makeCertificates, type Certificates } from "./certificates.ts";
 import { connect } from "./fixture.ts";
 
-const pem = (name: string) => readFileSync(new URL(`tls/${name}`, import.meta.url));
-
 let etcd: Awaited<ReturnType<typeof startTestEtcd>>;
+let certificates: Certificates;
 let server: Server;
 let endpoint: string;
 
 beforeAll(async () => {
   etcd = await startTestEtcd();
+  certificates = await makeCertificates(etcd.user.username);
   const port = Number(new URL(etcd.endpoint).port);
   // Asks for a client certificate, as an etcd with --client-cert-auth does.
   server = createServer(
     {
-      cert: pem("server.pem"),
-      key: pem("server.key"),
-      ca: pem("ca.pem"),
+      ...certificates.server,
+      ca: certificates.ca,
       requestCert: true,
       rejectUnauthorized: true,
       ALPNProtocols: ["h2"],
@@ -56,10 +55,12 @@ async function revisionWith(options: Partial<EtcdOptions>): Promise<number> {
 }
 
 test("an https endpoint is trusted by the given authority only, and is shown the client certificate", async () => {
-  const trusted = { ca: pem("ca.pem"), cert: pem("client.pem"), key: pem("client.key") };
+  const trusted = { ca: certificates.ca, ...certificates.client };
   expect(await revisionWith(trusted)).toBeGreaterThan(0);
-  // PEM as text is as good.
-  expect(await revisionWith({ ...trusted, ca: trusted.ca.toString(), key: trusted.key.toString() })).toBeGreaterThan(0);
+  // PEM as bytes is as good.
+  expect(
+    await revisionWith({ ...trusted, ca: Buffer.from(trusted.ca), key: Buffer.from(trusted.key) }),
+  ).toBeGreaterThan(0);
   const { ca, ...withoutAuthority } = trusted;
   await expect(revisionWith(withoutAuthority)).rejects.toMatchObject({ code: "unavailable" });
   await expect(revisionWith({ ca })).rejects.toMatchObject({ code: "unavailable" });
