@@ -139,6 +139,16 @@ describe("a store that cannot reach Redis", () => {
     await store.close();
   });
 
+  it("takes a gateway that does not answer for unreachable, never for one that has no such key", async () => {
+    const behind = await startProxy(gateway.port);
+    behind.blackhole(true);
+    const store = createUpstashStore({ url: `http://127.0.0.1:${behind.port}`, token: TOKEN });
+    const started = performance.now();
+    await expect(store.get("k")).rejects.toThrow("no answer within 5000 ms");
+    expect(performance.now() - started).toBeLessThan(7000);
+    await behind.close();
+  });
+
   it("comes back by itself after its connection was cut, and was refused for a while", async () => {
     const store = createDirectStore({ url: redis.url.replace(String(redis.port), String(proxy.port)), ...parts });
     await store.timeMs();
