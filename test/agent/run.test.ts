@@ -49,7 +49,9 @@ it("a registrar with both roles is ready once the catalog is complete and publis
   await proxy.refuse(false);
   await until("it is ready", () => isReady(registrar));
   expect(decodeHead(await redis.cli("GET", headKey("default")), "default").complete).toBe(true);
-  expect((await published("web")).instances).toMatchObject([{ id: "a", status: "up" }]);
+  // What was written while the fill was under way follows it by the watch.
+  const { instances } = await until("what was written meanwhile is published", () => published("web"));
+  expect(instances).toMatchObject([{ id: "a", status: "up" }]);
 });
 
 it("what is registered is published, and counted: publishes, their lag, and who leads", async () => {
