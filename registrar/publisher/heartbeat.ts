@@ -1,4 +1,6 @@
+import * as v from "valibot";
 import { ELECTION_KEY, PUBLISHER_KEY } from "../../contract/etcd-keys.ts";
+import { nameSchema } from "../../contract/names.ts";
 import { sleep, type Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { Log } from "../../node/log.ts";
@@ -9,6 +11,8 @@ import type { Etcd } from "../etcd/port.ts";
  * the interval; higher only makes the heads of a dead etcd later.
  */
 const CONFIRMATION_WAIT_MS = 500;
+/** Of all names in a beat: etcd keeps thousands of beats in memory. Names past it are left out. */
+const NAMESPACES_CHARS_MAX = 1024;
 
 /** What PUBLISHER_KEY holds. */
 export interface LeaderBeat {
@@ -18,6 +22,11 @@ export interface LeaderBeat {
   readonly sentAt: number;
   /** Every namespace was in Redis, whole, when this was sent. */
   readonly published: boolean;
+  /**
+   * What the leader publishes, as far as it fits: etcd no longer tells the next leader of a namespace whose last
+   * registration went meanwhile, and its services have to be ended in Redis all the same.
+   */
+  readonly namespaces: readonly string[];
 }
 
 export interface HeartbeatOptions {
@@ -31,6 +40,7 @@ export interface HeartbeatOptions {
   /** The last revision that our watch has delivered. */
   readonly revision: () => number;
   readonly isPublished: () => boolean;
+  readonly namespaces: () => Iterable<string>;
   /** Once an interval: the head is to be committed. */
   readonly onBeat: () => void;
   /** The election key is not ours any more. */
@@ -58,7 +68,8 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
 
   async function write(sentAt: number): Promise<void> {
     const revisionBefore = revision();
-    const beat: LeaderBeat = { publisher, sentAt, published: isPublished() };
+    const namespaces = fitting(options.namespaces());
+    const beat: LeaderBeat = { publisher, sentAt, published: isPublished(), namespaces };
     try {
       const result = await etcd.transact(
         [{ key: ELECTION_KEY, target: "createRevision", equals: termRevision }],
@@ -101,15 +112,32 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   };
 }
 
+function fitting(names: Iterable<string>): string[] {
+  const fit: string[] = [];
+  let chars = 0;
+  for (const name of names) {
+    chars += name.length;
+    if (chars > NAMESPACES_CHARS_MAX) break;
+    fit.push(name);
+  }
+  return fit;
+}
+
+const beatSchema = v.object({
+  publisher: v.string(),
+  sentAt: v.pipe(v.number(), v.safeInteger()),
+  published: v.boolean(),
+  namespaces: v.array(nameSchema),
+});
+
 /** Reads the value of PUBLISHER_KEY; undefined when it is not one. */
 export function decodeLeaderBeat(value: string): LeaderBeat | undefined {
+  let json: unknown;
   try {
-    const json: unknown = JSON.parse(value);
-    if (typeof json !== "object" || json === null) return undefined;
-    const { publisher, sentAt, published } = json as Partial<Record<keyof LeaderBeat, unknown>>;
-    if (typeof publisher !== "string" || typeof sentAt !== "number" || typeof published !== "boolean") return undefined;
-    return Number.isSafeInteger(sentAt) ? { publisher, sentAt, published } : undefined;
+    json = JSON.parse(value);
   } catch {
     return undefined;
   }
+  const parsed = v.safeParse(beatSchema, json);
+  return parsed.success ? parsed.output : undefined;
 }

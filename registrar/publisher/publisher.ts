@@ -12,7 +12,7 @@ import type { LeaseKeeper } from "../etcd/lease-keeper.ts";
 import type { Etcd, WatchEvent } from "../etcd/port.ts";
 import { boundStore } from "./bounded-store.ts";
 import { createCatalogState, type Changes } from "./catalog-state.ts";
-import { createHeartbeat, decodeLeaderBeat, type Heartbeat } from "./heartbeat.ts";
+import { createHeartbeat, decodeLeaderBeat, type Heartbeat, type LeaderBeat } from "./heartbeat.ts";
 import {
   createNamespacePublisher,
   type NamespacePublisher,
@@ -122,6 +122,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
         const wentBack = reverted || revision < catalog.revision();
         reverted = false;
         publish(catalog.restore(entries, revision));
+        adoptNamespaces(entries.find(({ key }) => key === PUBLISHER_KEY)?.value);
         if (wentBack) for (const namespace of namespaces.values()) namespace.reclaim();
         listed.resolve();
       },
@@ -140,7 +141,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
   function observe({ type, entry }: WatchEvent): void {
     if (entry.key === ELECTION_KEY && type === "delete") election.keyDeleted();
     if (entry.key !== PUBLISHER_KEY || type !== "put") return;
-    const beat = decodeLeaderBeat(entry.value);
+    const beat = adoptNamespaces(entry.value);
     if (beat === undefined) return;
     if (beat.publisher === id) {
       confirmedAt = beat.sentAt;
@@ -148,6 +149,13 @@ export function startPublisher(options: PublisherOptions): Publisher {
     } else if (beat.published) {
       leaderPublishedAtMs = clock.monotonic();
     }
+  }
+
+  /** Takes up what a leader published, also where etcd has nothing of it any more. */
+  function adoptNamespaces(beatValue: string | undefined): LeaderBeat | undefined {
+    const beat = beatValue === undefined ? undefined : decodeLeaderBeat(beatValue);
+    for (const namespace of beat?.namespaces ?? []) publisherOf(namespace);
+    return beat;
   }
 
   function publisherOf(namespace: string): NamespacePublisher | undefined {
@@ -196,6 +204,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
       log,
       revision: () => follower.revision(),
       isPublished: areLive,
+      namespaces: () => namespaces.keys(),
       onBeat() {
         for (const namespace of namespaces.values()) namespace.beat(confirmedAt);
       },

@@ -134,6 +134,26 @@ describe("a publisher", () => {
     ]);
   });
 
+  it("ends the services of a namespace whose last registration went while nobody published", async () => {
+    await put("web", "1", "elsewhere");
+    const first = start();
+    await ready(first.publisher);
+    await until("the leader tells of the namespace", async () => {
+      const beat = decodeLeaderBeat((await root.get(PUBLISHER_KEY)).entry?.value ?? "");
+      return beat?.published && beat.namespaces.includes("elsewhere");
+    });
+    await first.close();
+    await root.transact(
+      [],
+      [{ type: "delete", key: instanceKey({ namespace: "elsewhere", service: "web", instance: "1" }) }],
+    );
+
+    start();
+    const elsewhere = storedIn(store, "elsewhere");
+    await until("the service has ended", async () => (await elsewhere.snapshot("web"))?.tombstoneUntil);
+    expect(await elsewhere.head()).toMatchObject({ complete: true, services: 0 });
+  });
+
   it("confirms its watch again and again, by the moment at which a beat was sent, not seen", async () => {
     const proxy = await startProxy(etcdServer.port);
     ending.push(() => proxy.close());
