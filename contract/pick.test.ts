@@ -1,22 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { instance } from "../test/support/instance.ts";
 import { pick } from "./pick.ts";
 import type { Instance } from "./snapshot.ts";
-
-function instance(id: string, { weight = 100 }: { readonly weight?: number } = {}): Instance {
-  const registeredAt = "2026-11-21T04:30:00.000Z";
-  return {
-    id,
-    address: "10.0.0.1",
-    port: 80,
-    protocol: "http",
-    weight,
-    tags: [],
-    metadata: {},
-    status: "up",
-    registeredAt,
-  };
-}
 
 describe("a pick", () => {
   const DRAWS = 100_000;

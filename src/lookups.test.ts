@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { headKey, serviceKey } from "../contract/redis-keys.ts";
 import { createFixture, type Fixture } from "../test/resolver/fixture.ts";
-import { instance } from "../test/resolver/publish.ts";
+import { instance } from "../test/support/instance.ts";
 
 const HEAD = headKey("default");
 const WEB = serviceKey("default", "web");

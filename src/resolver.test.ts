@@ -3,7 +3,7 @@ import type { PickAnswer, ResolveAnswer, ServiceAnswer, ServicesAnswer } from ".
 import type { Problem } from "../contract/problem.ts";
 import { sha256 } from "../kernel/secret.ts";
 import { createFixture, type Fixture } from "../test/resolver/fixture.ts";
-import { instance } from "../test/resolver/publish.ts";
+import { instance } from "../test/support/instance.ts";
 
 let fixture: Fixture;
 

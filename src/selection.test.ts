@@ -1,8 +1,8 @@
 import Range from "semver/classes/range.js";
 import { describe, expect, it } from "vitest";
 import type { Instance } from "../contract/snapshot.ts";
-import { instance } from "../test/resolver/publish.ts";
 import { NO_FILTERS, select, type Filters } from "./selection.ts";
+import { instance } from "../test/support/instance.ts";
 
 const ids = (instances: readonly Instance[]) => instances.map(({ id }) => id);
 const selectIds = (instances: readonly Instance[], filters: Partial<Filters>) =>

@@ -2,22 +2,9 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { instanceKey } from "../../contract/etcd-keys.ts";
 import type { Registration } from "../../contract/registration.ts";
+import { registration } from "../../test/support/instance.ts";
 import type { KeyValue, WatchEvent } from "../etcd/port.ts";
 import { createCatalogState, type CatalogState, type Changes } from "./catalog-state.ts";
-
-function registration(id: string, port: number): Registration {
-  return {
-    id,
-    address: "10.0.0.1",
-    port,
-    protocol: "http",
-    weight: 100,
-    tags: [],
-    metadata: {},
-    status: "up",
-    registeredAt: "2026-11-21T04:30:00.000Z",
-  };
-}
 
 function entry(key: string, value: string): KeyValue {
   return { key, value, createRevision: 1, modRevision: 1, lease: "0" };
@@ -40,7 +27,7 @@ function eventOf({ ref: where, to }: Write): WatchEvent {
   if (to === "gone") return { type: "delete", entry: entry(key, "") };
   return {
     type: "put",
-    entry: entry(key, to === undefined ? "{" : JSON.stringify(registration(where.instance, to))),
+    entry: entry(key, to === undefined ? "{" : JSON.stringify(registration(where.instance, { port: to }))),
   };
 }
 
@@ -125,7 +112,7 @@ describe("the catalog", () => {
     expect(told).toEqual([key]);
     expect(catalog.undecodable()).toBe(1);
     expect([...catalog.namespaces()]).toEqual([]);
-    catalog.apply([{ type: "put", entry: entry(key, JSON.stringify(registration("1", 1))) }], 4);
+    catalog.apply([{ type: "put", entry: entry(key, JSON.stringify(registration("1", { port: 1 }))) }], 4);
     expect(catalog.undecodable()).toBe(0);
     expect([...catalog.services("default")]).toEqual(["a"]);
   });

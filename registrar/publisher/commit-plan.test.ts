@@ -3,23 +3,14 @@ import { decodeCatalog } from "../../contract/catalog.ts";
 import type { Head } from "../../contract/head.ts";
 import { catalogKey } from "../../contract/redis-keys.ts";
 import { decodeSnapshot, type Instance } from "../../contract/snapshot.ts";
+import { instance } from "../../test/support/instance.ts";
 import { CHUNK_BYTES_MAX, CHUNK_KEYS_MAX, planCommit, type CommitInput, type Published } from "./commit-plan.ts";
 import { headGuard } from "./commit-script.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 21);
 
 function instances(service: string, count: number, padding = ""): Instance[] {
-  return Array.from({ length: count }, (_, index) => ({
-    id: `${service}-${index}`,
-    address: "10.0.0.1",
-    port: 8080,
-    protocol: "http",
-    weight: 100,
-    tags: [],
-    metadata: { padding },
-    status: "up" as const,
-    registeredAt: "2026-11-21T04:30:00.000Z",
-  }));
+  return Array.from({ length: count }, (_, index) => instance(`${service}-${index}`, { metadata: { padding } }));
 }
 
 function published(services: Record<string, number> = {}, head: Partial<Head> = {}): Published {

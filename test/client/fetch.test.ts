@@ -3,7 +3,8 @@ import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createClient, type Client } from "../../client/index.ts";
 import type { Instance } from "../../contract/snapshot.ts";
-import { answering, answerOf, instance, playResolver, type PlayedResolver } from "./resolver.ts";
+import { answering, answerOf, playResolver, type PlayedResolver } from "./resolver.ts";
+import { instance } from "../support/instance.ts";
 
 interface Received {
   readonly id: string;

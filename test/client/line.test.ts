@@ -7,9 +7,10 @@ import { sha256 } from "../../kernel/secret.ts";
 import { createLog } from "../../node/log.ts";
 import { runResolver, type RunningResolver } from "../../src/node.ts";
 import { READ_ONLY_TOKEN, startGateway } from "../gateway/gateway.ts";
-import { connectWriter, createTestPublisher, instance, type TestPublisher } from "../resolver/publish.ts";
+import { connectWriter, createTestPublisher, type TestPublisher } from "../resolver/publish.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
+import { instance } from "../support/instance.ts";
 
 const TOKEN = "function-token";
 

@@ -2,16 +2,8 @@ import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createClient, type ClientOptions } from "../../client/index.ts";
 import { until } from "../support/until.ts";
-import {
-  answering,
-  answerOf,
-  cutting,
-  instance,
-  playResolver,
-  refusing,
-  silent,
-  type PlayedResolver,
-} from "./resolver.ts";
+import { answering, answerOf, cutting, playResolver, refusing, silent, type PlayedResolver } from "./resolver.ts";
+import { instance } from "../support/instance.ts";
 
 let resolver: PlayedResolver;
 /** What the client takes for the time, moved by the tests. */

@@ -46,21 +46,6 @@ export async function playResolver(): Promise<PlayedResolver> {
   };
 }
 
-export function instance(id: string, fields: Partial<Instance> = {}): Instance {
-  return {
-    id,
-    address: "127.0.0.1",
-    port: 8080,
-    protocol: "http",
-    weight: 100,
-    tags: [],
-    metadata: {},
-    status: "up",
-    registeredAt: "2026-01-01T00:00:00.000Z",
-    ...fields,
-  };
-}
-
 export function answerOf(
   service: string,
   instances: readonly Instance[],

@@ -4,8 +4,9 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { instance } from "../support/instance.ts";
 import { until } from "../support/until.ts";
-import { answering, answerOf, instance, playResolver, type PlayedResolver } from "./resolver.ts";
+import { answering, answerOf, playResolver, type PlayedResolver } from "./resolver.ts";
 
 const CALLS = 50;
 const ROOT = join(import.meta.dirname, "../..");
@@ -14,6 +15,7 @@ const ROOT = join(import.meta.dirname, "../..");
 const worker = `
 import { waitUntil } from "cloudflare:workers";
 import { createClient } from "./client/index.ts";
+
 let client;
 let started = 0;
 export default {

@@ -15,23 +15,9 @@ import {
   type NamespacePublisherOptions,
 } from "../../registrar/publisher/namespace-publisher.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
+import { registration } from "../support/instance.ts";
 
 export const parts = { clock: systemClock, random: systemRandom, log: createLog("test", "silent") };
-
-export function registration(id: string, change: Partial<Registration> = {}): Registration {
-  return {
-    id,
-    address: "10.0.0.1",
-    port: 8080,
-    protocol: "http",
-    weight: 100,
-    tags: ["é🚀"],
-    metadata: {},
-    status: "up",
-    registeredAt: "2026-11-21T04:30:00.000Z",
-    ...change,
-  };
-}
 
 /** What Redis holds of one namespace, read as a resolver reads it. */
 export interface Stored {

@@ -14,7 +14,8 @@ import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
 import { startProxy } from "../support/proxy.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
-import { parts, registration, storedIn, type Stored } from "./fixture.ts";
+import { parts, storedIn, type Stored } from "./fixture.ts";
+import { registration } from "../support/instance.ts";
 
 let etcdServer: TestEtcd;
 let redis: TestRedis;

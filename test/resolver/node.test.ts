@@ -6,7 +6,8 @@ import { createLog } from "../../node/log.ts";
 import { runResolver, type ResolverConfig } from "../../src/node.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
-import { connectWriter, createTestPublisher, instance, type TestPublisher } from "./publish.ts";
+import { connectWriter, createTestPublisher, type TestPublisher } from "./publish.ts";
+import { instance } from "../support/instance.ts";
 
 const READ_ONLY_TOKEN = "read-only-token-of-the-test";
 const dependencies = { log: createLog("resolver", "silent"), clock: systemClock, random: systemRandom };

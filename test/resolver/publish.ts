@@ -135,19 +135,3 @@ export async function connectWriter(url: string): Promise<{ write: Write; close(
     },
   };
 }
-
-/** An instance that is `up`, changed as told. */
-export function instance(id: string, changed: Partial<Instance> = {}): Instance {
-  return {
-    id,
-    address: "10.0.0.1",
-    port: 8080,
-    protocol: "http",
-    weight: 100,
-    tags: [],
-    metadata: {},
-    status: "up",
-    registeredAt: "2026-11-21T04:30:00.000Z",
-    ...changed,
-  };
-}

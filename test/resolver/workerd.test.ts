@@ -6,10 +6,11 @@ import { HEADER_AGE_MS, HEADER_SOURCE, HEADER_STALE } from "../../contract/http.
 import { sha256 } from "../../kernel/secret.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
-import { connectWriter, createTestPublisher, instance, type TestPublisher } from "./publish.ts";
+import { connectWriter, createTestPublisher, type TestPublisher } from "./publish.ts";
 import { rawGet } from "./sockets.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
 import { buildWorker, startWorker, type TestWorker } from "./workerd.ts";
+import { instance } from "../support/instance.ts";
 
 /** Short times, so that a test sees every level within a second; the budget is the default one. */
 const QUICK = { FINGERPOST_FRESH_MS: "100", FINGERPOST_SWR_MS: "200", FINGERPOST_BUDGET_MS: "250" };
