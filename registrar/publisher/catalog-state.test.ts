@@ -1,7 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { instanceKey } from "../../contract/etcd-keys.ts";
-import type { Registration } from "../../contract/registration.ts";
 import { registration } from "../../test/support/instance.ts";
 import type { KeyValue, WatchEvent } from "../etcd/port.ts";
 import { createCatalogState, type CatalogState, type Changes } from "./catalog-state.ts";
