@@ -1,0 +1,70 @@
+import * as v from "valibot";
+import { isLoopback, parseListenAddress } from "../../node/listen.ts";
+
+// What the values of settings must be. Messages end a sentence that begins with the place the value was set.
+
+export const text = v.pipe(v.string("must be a string"), v.minLength(1, "must not be empty"));
+export const flagged = v.boolean("must be true or false");
+
+/** What an Authorization header can carry (RFC 6750), and long enough not to be guessed. */
+export const bearer = v.pipe(
+  text,
+  v.minLength(16, "must be at least 16 characters; try: openssl rand -hex 32"),
+  v.regex(/^[A-Za-z0-9._~+/-]+=*$/, "must be of A-Z a-z 0-9 - . _ ~ + / only; try: openssl rand -hex 32"),
+);
+
+export const httpUrl = v.pipe(
+  text,
+  v.check(
+    (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
+    "must be an http:// or https:// URL",
+  ),
+);
+
+/** Credentials travel with every request, so a plain http:// URL is taken for loopback only. */
+export const secureUrl = v.pipe(
+  httpUrl,
+  v.check((value) => {
+    const url = new URL(value);
+    return url.protocol === "https:" || isLoopback(url.hostname.replace(/^\[|\]$/g, ""));
+  }, "must be https:// unless the host is a loopback address"),
+);
+
+export const redisUrl = v.pipe(
+  text,
+  v.check(
+    (value) => URL.canParse(value) && /^rediss?:$/.test(new URL(value).protocol),
+    "must be a redis:// or rediss:// URL",
+  ),
+);
+
+export const listenAddress = v.pipe(
+  text,
+  v.check((value) => {
+    try {
+      parseListenAddress(value);
+      return true;
+    } catch {
+      return false;
+    }
+  }, "must be host:port with a port of 0 to 65535"),
+);
+
+export const whole = (least: number, most: number, unit: string) =>
+  v.pipe(
+    v.number("must be a number"),
+    v.integer(`must be a whole number of ${unit}`),
+    v.minValue(least, `must be ${least} to ${most} ${unit}`),
+    v.maxValue(most, `must be ${least} to ${most} ${unit}`),
+  );
+
+export const keyList = v.pipe(
+  v.array(
+    v.pipe(
+      text,
+      v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}=[0-9a-f]{64}$/, "must be name=sha256, the SHA-256 as 64 hex digits"),
+    ),
+    "must be an array of strings",
+  ),
+  v.maxLength(1000, "must hold at most 1000 keys"),
+);
