@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { decodeDocument, documentEntries, safeInteger } from "./document.ts";
+import { decodeDocument, documentEntries, safeInteger, versionNumber } from "./document.ts";
 
 /** The names of a namespace's services. What is not here, nor added since in the head's ring, does not exist. */
 export interface Catalog {
@@ -12,8 +12,8 @@ export interface Catalog {
 
 const catalogSchema = v.object({
   ...documentEntries("catalog"),
-  epoch: safeInteger,
-  revision: safeInteger,
+  epoch: versionNumber,
+  revision: versionNumber,
   services: v.array(v.tuple([v.string(), safeInteger])),
 });
 

@@ -8,6 +8,9 @@ export type DocumentKind = "head" | "catalog" | "service";
 
 export const safeInteger = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
+/** An epoch or a revision: far enough below 2^53 that whoever reads it can go on counting from there. */
+export const versionNumber = v.pipe(safeInteger, v.maxValue(2 ** 52));
+
 /** The fields every stored document begins with. */
 export function documentEntries<const Kind extends DocumentKind>(kind: Kind) {
   return { schema: v.literal(SCHEMA_VERSION), kind: v.literal(kind), namespace: v.string() };

@@ -55,6 +55,21 @@ describe("schema 1", () => {
     expect(() => decodeHead(newer, "default")).toThrow(/schema 2; this build reads 1/);
   });
 
+  it.each([
+    [
+      "a revision nobody could count on from",
+      (head: string) => head.replace('"revision":43', `"revision":${2 ** 53 - 1}`),
+    ],
+    ["an epoch nobody could count on from", (head: string) => head.replace(/"epoch":\d+/, `"epoch":${2 ** 53 - 1}`)],
+    [
+      "a ring too large for a publisher's",
+      (head: string) => head.replace("[42,", `${'[42,"x","added"],'.repeat(1100)}[42,`),
+    ],
+  ])("refuses a head with %s", (_, change) => {
+    expect(change(fixture("head"))).not.toBe(fixture("head"));
+    expect(() => decodeHead(change(fixture("head")), "default")).toThrow(/expected fields/);
+  });
+
   it.each(["", "null", "[]", "{", '{"schema":1}', "\u0000"])("refuses %j without telling its content", (text) => {
     expect(() => decodeHead(text, "default")).toThrow(/stored document/);
   });

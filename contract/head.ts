@@ -1,8 +1,16 @@
 import * as v from "valibot";
-import { decodeDocument, documentEntries, safeInteger } from "./document.ts";
+import { decodeDocument, documentEntries, safeInteger, versionNumber } from "./document.ts";
 
 /** Bytes of the ring as JSON. The head is read once a second by every isolate, so it is kept small. */
 export const RING_BYTES_MAX = 8192;
+/** More entries than fit RING_BYTES_MAX with any names: a head that holds more was not written by a publisher. */
+const RING_ENTRIES_MAX = 1024;
+
+/**
+ * An epoch is a time when nothing forces it higher, so one further ahead than clocks differ was not claimed by a
+ * publisher; whoever took it would find every real head older for ever. Milliseconds.
+ */
+export const EPOCH_AHEAD_MS_MAX = 24 * 3600 * 1000;
 
 /**
  * The latest change of one service: at `revision` it was `added` (it has a snapshot with instances) or `removed` (its
@@ -41,18 +49,21 @@ export interface Head {
 const headSchema = v.object({
   ...documentEntries("head"),
   identity: v.string(),
-  epoch: safeInteger,
-  revision: safeInteger,
-  etcdRevision: safeInteger,
+  epoch: versionNumber,
+  revision: versionNumber,
+  etcdRevision: versionNumber,
   complete: v.boolean(),
   heartbeatAt: safeInteger,
   confirmedAt: safeInteger,
   services: safeInteger,
   instances: safeInteger,
-  catalogRevision: safeInteger,
+  catalogRevision: versionNumber,
   ring: v.object({
-    floor: safeInteger,
-    entries: v.array(v.tuple([safeInteger, v.string(), v.picklist(["added", "removed"])])),
+    floor: versionNumber,
+    entries: v.pipe(
+      v.array(v.tuple([versionNumber, v.string(), v.picklist(["added", "removed"])])),
+      v.maxLength(RING_ENTRIES_MAX),
+    ),
   }),
 });
 

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { Registration, Status } from "./registration.ts";
-import { decodeDocument, documentEntries, safeInteger } from "./document.ts";
+import { decodeDocument, documentEntries, safeInteger, versionNumber } from "./document.ts";
 
 /** `suspect` is a registration that etcd has lost and the publisher still holds: it is served as healthy. */
 export type InstanceStatus = Status | "suspect";
@@ -31,9 +31,9 @@ export interface ServiceSnapshot {
 const snapshotSchema = v.object({
   ...documentEntries("service"),
   service: v.string(),
-  epoch: safeInteger,
-  revision: safeInteger,
-  etcdRevision: safeInteger,
+  epoch: versionNumber,
+  revision: versionNumber,
+  etcdRevision: versionNumber,
   publishedAt: v.string(),
   tombstoneUntil: v.exactOptional(safeInteger),
   instances: v.array(

@@ -40,7 +40,7 @@ export function createMetrics({ registrations, leases, leaseStreams, leader }: G
 
   const requests = new Counter({
     name: "fingerpost_etcd_requests_total",
-    help: "Unary calls to etcd, by method and by what they came to.",
+    help: "Calls and streams to etcd, by method and by what they came to.",
     labelNames: ["method", "code"],
     registers,
   });

@@ -79,7 +79,7 @@ export function createLoader(options: LoaderOptions): Loader {
     ageMsMax: 2 * storeTimeoutMs + COLO_TIMEOUT_MS,
     countMax: FLIGHTS_MAX,
   });
-  const reading = createReading(namespace, state, log);
+  const reading = createReading(namespace, state, clock, log);
   const attempts = createBoundedMap<string, Attempt>({ entriesMax: ATTEMPTS_MAX });
   let headTriedAt = -Infinity;
   let catalogTriedAt = -Infinity;

@@ -97,6 +97,36 @@ describe("age", () => {
   });
 });
 
+describe("a head that no publisher wrote", () => {
+  it("of an epoch far in the future is not taken, so that the real ones that follow are not older", async () => {
+    await fixture.look("web");
+    await fixture.publisher.writeHead({ epoch: fixture.clock.now() + 10 * 86_400_000 });
+    await fixture.clock.advance(3000);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-1"], source: "last-known-good" });
+    await fixture.publisher.put("web", [instance("web-2")]);
+    await fixture.clock.advance(3000);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-2"], source: "redis" });
+  });
+});
+
+describe("a new publisher whose clock is behind the last one's", () => {
+  it("is believed when it confirms: its answers are not stale for as long as the clocks differ", async () => {
+    fixture.publisher.confirmedAt = fixture.clock.now() + 3_600_000;
+    await fixture.publisher.writeHead();
+    await fixture.clock.advance(3000);
+    await fixture.look("web");
+    fixture.publisher.epoch = 2;
+    for (let second = 0; second < 20; second++) {
+      fixture.publisher.confirmedAt = fixture.clock.now();
+      await fixture.publisher.fill();
+      await fixture.clock.advance(1500);
+      await fixture.look("web");
+    }
+    const response = await fixture.get("/v1/services/web");
+    expect(response.headers.get("fingerpost-stale")).toBe("false");
+  });
+});
+
 describe("answers only move forward", () => {
   it("when a replica gives an older head and snapshot", async () => {
     const lagging = new Map(fixture.store.values);

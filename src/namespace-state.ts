@@ -117,7 +117,9 @@ export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOpt
       else if (!head) changes = new Map(next.ring.entries.map((entry) => [entry[1], entry]));
       const confirmedAt = head?.confirmedAt ?? -Infinity;
       if (next.confirmedAt > confirmedAt) confirmationSeenAt = nextReadAt;
-      head = next.confirmedAt >= confirmedAt ? next : { ...next, confirmedAt };
+      // Within an epoch one clock tells it. A new publisher's clock may be behind that of the last one.
+      const isLater = next.confirmedAt >= confirmedAt || next.epoch > (head?.epoch ?? 0);
+      head = isLater ? next : { ...next, confirmedAt };
       readAt = Math.max(readAt, nextReadAt);
       return "applied";
     },

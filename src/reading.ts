@@ -1,7 +1,8 @@
 import { decodeCatalog } from "../contract/catalog.ts";
-import { decodeHead, type Head } from "../contract/head.ts";
+import { decodeHead, EPOCH_AHEAD_MS_MAX, type Head } from "../contract/head.ts";
 import { decodeSnapshot } from "../contract/snapshot.ts";
 import type { Version } from "../contract/version.ts";
+import type { Clock } from "../kernel/clock.ts";
 import { messageOf } from "../kernel/errors.ts";
 import type { ResolverLog } from "./log.ts";
 import type { Entry, NamespaceState } from "./namespace-state.ts";
@@ -22,7 +23,12 @@ export interface Reading {
   catalog(text: string): void;
 }
 
-export function createReading(namespace: string, state: NamespaceState, log: ResolverLog): Reading {
+export function createReading(
+  namespace: string,
+  state: NamespaceState,
+  clock: Pick<Clock, "now">,
+  log: ResolverLog,
+): Reading {
   let faultTold: HeadFault | undefined;
 
   /** An operator hears of each change once, not of every reading. */
@@ -43,10 +49,16 @@ export function createReading(namespace: string, state: NamespaceState, log: Res
     }
   }
 
+  function decodePlausible(text: string): Head {
+    const head = decodeHead(text, namespace);
+    if (head.epoch > clock.now() + EPOCH_AHEAD_MS_MAX) throw new RangeError(`its epoch ${head.epoch} is in the future`);
+    return head;
+  }
+
   function headOf(text: string | undefined, readAt: number): { head?: Head; fault?: HeadFault; detail?: string } {
     if (text === undefined) return { fault: "missing" };
     try {
-      const head = decodeHead(text, namespace);
+      const head = decodePlausible(text);
       return state.acceptHead(head, readAt) === "incomplete" ? { fault: "incomplete" } : { head };
     } catch (error) {
       return { fault: "unreadable", detail: messageOf(error) };
@@ -60,7 +72,7 @@ export function createReading(namespace: string, state: NamespaceState, log: Res
       return told.head;
     },
     sharedHead(text, readAt) {
-      const head = decode("head", "", text, () => decodeHead(text, namespace));
+      const head = decode("head", "", text, () => decodePlausible(text));
       return head && state.acceptHead(head, readAt) !== "incomplete" ? head : undefined;
     },
     snapshot(service, text, verified) {

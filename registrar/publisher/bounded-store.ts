@@ -18,7 +18,6 @@ export function boundStore(store: SnapshotStore, concurrencyMax: number): Snapsh
   }
 
   return {
-    get: (key) => run(() => store.get(key)),
     timeMs: () => run(() => store.timeMs()),
     evaluate: (script, keys, args) => run(() => store.evaluate(script, keys, args)),
     close: () => store.close(),

@@ -1,11 +1,13 @@
 import { decodeCatalog } from "../../contract/catalog.ts";
 import { SCHEMA_VERSION } from "../../contract/document.ts";
-import { decodeHead, encodeHead, type Head } from "../../contract/head.ts";
+import { decodeHead, encodeHead, EPOCH_AHEAD_MS_MAX, type Head } from "../../contract/head.ts";
+import { isName } from "../../contract/names.ts";
 import { catalogKey, headKey } from "../../contract/redis-keys.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../node/log.ts";
 import type { Published } from "./commit-plan.ts";
-import { commit, headGuard } from "./commit-script.ts";
+import { commit, FOREIGN_GUARD, headGuard } from "./commit-script.ts";
+import { readText } from "./read-script.ts";
 import type { SnapshotStore } from "./store.ts";
 
 /**
@@ -53,13 +55,14 @@ export type ClaimResult =
  */
 export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult> {
   const { namespace, store, leadership, epochOwn, adopt, clock, log } = options;
-  const text = await store.get(headKey(namespace));
+  const { text, guard } = await readText(store, headKey(namespace));
   const nowRedisMs = await store.timeMs();
   const schema = text === undefined ? undefined : schemaOf(text);
   if (schema !== undefined && schema > SCHEMA_VERSION) {
     return { type: "refused", reason: `Redis holds schema ${schema}, this build writes ${SCHEMA_VERSION}` };
   }
-  const stored = text === undefined ? undefined : readHead(text, namespace, log);
+  if (guard === FOREIGN_GUARD) log.warn({ namespace }, "What Redis holds for a head is none, and is replaced");
+  const stored = text === undefined ? undefined : readHead(text, namespace, nowRedisMs, log);
   if (stored && stored.identity !== leadership.identity && !adopt) {
     if (nowRedisMs - stored.heartbeatAt < OWNER_ALIVE_MS) {
       return { type: "refused", reason: "Redis belongs to the publisher of another etcd, which is alive" };
@@ -73,9 +76,11 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
     identity: leadership.identity,
     epoch: Math.max(epochLeast, nowRedisMs),
     heartbeatAt: clock.now(),
+    // A predecessor's clock may have been ahead: a confirmation from the future would not be seen to advance.
+    confirmedAt: Math.min(stored?.confirmedAt ?? 0, clock.now()),
   };
   const claim = encodeHead(head);
-  const result = await commit(store, { headKey: headKey(namespace), guard: headGuard(text), writes: [], head: claim });
+  const result = await commit(store, { headKey: headKey(namespace), guard, writes: [], head: claim });
   if (result === "refused") return { type: "contended" };
   // Only now that nobody else can write is what there is all that will be there.
   const services = stored ? await readServices(store, stored, log) : new Map<string, number>();
@@ -100,7 +105,7 @@ function headOfNothing(namespace: string): Omit<Head, "identity" | "epoch" | "he
 async function readServices(store: SnapshotStore, head: Head, log: Log): Promise<Map<string, number>> {
   const { namespace } = head;
   const names = head.ring.entries.map(([, service]) => service);
-  const text = await store.get(catalogKey(namespace));
+  const { text } = await readText(store, catalogKey(namespace));
   if (text !== undefined) {
     try {
       names.push(...decodeCatalog(text, namespace).services.keys());
@@ -108,12 +113,19 @@ async function readServices(store: SnapshotStore, head: Head, log: Log): Promise
       log.warn({ namespace }, "The catalog in Redis cannot be read, and is written again");
     }
   }
-  return new Map(names.map((name) => [name, 0]));
+  // A service under any other name was never published, and would only be a key more to write.
+  return new Map(names.filter(isName).map((name) => [name, 0]));
 }
 
-function readHead(text: string, namespace: string, log: Log): Head | undefined {
+function readHead(text: string, namespace: string, nowRedisMs: number, log: Log): Head | undefined {
   try {
-    return decodeHead(text, namespace);
+    const head = decodeHead(text, namespace);
+    if (head.epoch <= nowRedisMs + EPOCH_AHEAD_MS_MAX) return head;
+    log.warn(
+      { namespace, epoch: head.epoch },
+      "The head in Redis has an epoch no publisher claims; it is written again",
+    );
+    return undefined;
   } catch {
     log.warn({ namespace }, "The head in Redis cannot be read, and is written again");
     return undefined;

@@ -8,9 +8,13 @@ import type { SnapshotStore } from "./store.ts";
  * none) for each of the other keys. Lua compares and writes bytes, and reads no JSON: see docs/adr/0002.
  */
 export const COMMIT_SCRIPT = `
-local stored = redis.call('GET', KEYS[1])
+local type = redis.call('TYPE', KEYS[1])['ok']
 local hash = ''
-if stored then hash = redis.sha1hex(stored) end
+if type == 'string' then
+  hash = redis.sha1hex(redis.call('GET', KEYS[1]))
+elseif type ~= 'none' then
+  hash = 'foreign'
+end
 if hash ~= ARGV[1] then
   if hash ~= '' and hash == ARGV[2] then return 'repeated' end
   return 'refused'
@@ -37,6 +41,9 @@ export interface Write {
 
 /** The SHA-1 of the head that must be stored, or "" when none may be. */
 export type HeadGuard = string;
+
+/** Stands for whatever is under the head's key without being text: a commit may replace it, and never mistake it. */
+export const FOREIGN_GUARD: HeadGuard = "foreign";
 
 export interface CommitRequest {
   readonly headKey: string;

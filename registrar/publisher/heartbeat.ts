@@ -54,6 +54,11 @@ export interface Heartbeat {
   seen(beat: LeaderBeat): void;
   /** Beats until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>;
+  /**
+   * Beats out of turn, and resolves once that has come through the watch: everything etcd had answered before has come
+   * through as well. Never settles while etcd or the watch is away.
+   */
+  prove(): Promise<void>;
 }
 
 /**
@@ -63,10 +68,13 @@ export interface Heartbeat {
 export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   const { etcd, publisher, termRevision, intervalMs, clock, log, revision, isPublished } = options;
   let confirm: ((sentAt: number) => void) | undefined;
+  let proofs: { readonly sentAt: number; readonly resolve: () => void }[] = [];
   let writing: Promise<void> | undefined;
   let failing = false;
+  let sentAtLast = 0;
 
   async function write(sentAt: number): Promise<void> {
+    sentAtLast = sentAt;
     const revisionBefore = revision();
     const namespaces = fitting(options.namespaces());
     const beat: LeaderBeat = { publisher, sentAt, published: isPublished(), namespaces };
@@ -90,7 +98,19 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   }
 
   return {
-    seen: ({ sentAt }) => confirm?.(sentAt),
+    seen({ sentAt }) {
+      confirm?.(sentAt);
+      for (const proof of proofs) if (proof.sentAt <= sentAt) proof.resolve();
+      proofs = proofs.filter((proof) => proof.sentAt > sentAt);
+    },
+    async prove() {
+      // After the beat under way: one that was sent a moment ago must not stand for this one.
+      await writing;
+      const sentAt = Math.max(clock.now(), sentAtLast + 1);
+      const seen = new Promise<void>((resolve) => proofs.push({ sentAt, resolve }));
+      await write(sentAt);
+      await seen;
+    },
     async run(signal) {
       while (!signal.aborted) {
         const startedAtMs = clock.monotonic();

@@ -19,11 +19,14 @@ import {
   type NamespaceStatus,
   type PublishHooks,
 } from "./namespace-publisher.ts";
+import { TOMBSTONE_KEY_GRACE_MS, TOMBSTONE_MS } from "./snapshot-builder.ts";
 import type { SnapshotStore } from "./store.ts";
 
 export const HEARTBEAT_INTERVAL_MS_DEFAULT = 2000;
 /** Each costs a commit every interval, so this is a bound on what a mistake in etcd's keys can cost. */
 export const NAMESPACES_MAX = 1000;
+/** How long an empty namespace that is not configured is still published: until its last tombstone has had its time. */
+const RETIRE_AFTER_MS = TOMBSTONE_MS + TOMBSTONE_KEY_GRACE_MS;
 /** Requests to Redis at a time, of all namespaces. */
 const STORE_CONCURRENCY_MAX = 16;
 /** How long the end of a process waits for its last changes to reach Redis. */
@@ -70,6 +73,8 @@ export interface PublisherStatus {
   readonly etcdRevision: number;
   /** Values under an instance's key that are no registration. */
   readonly undecodable: number;
+  /** Namespaces of etcd that are not published, since there are more than NAMESPACES_MAX. */
+  readonly namespacesLeftOut: number;
   readonly namespaces: readonly NamespaceStatus[];
 }
 
@@ -83,7 +88,16 @@ export interface Publisher {
 /** A term under way. */
 interface Leading {
   readonly heartbeat: Heartbeat;
-  start(publisher: NamespacePublisher): void;
+  start(followed: Followed): void;
+}
+
+/** A namespace as long as it is published. */
+interface Followed {
+  readonly publisher: NamespacePublisher;
+  /** Aborted when it is published no more. */
+  readonly retired: AbortController;
+  /** Since when etcd has nothing in it, monotonic; undefined while it has. */
+  emptySinceMs: number | undefined;
 }
 
 /** Starts at once; etcd and Redis may come later. */
@@ -94,7 +108,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
   const closing = new AbortController();
   const listed = Promise.withResolvers<void>();
   const catalog = createCatalogState((key) => log.warn({ key }, "A value in etcd is not a registration; left out"));
-  const namespaces = new Map<string, NamespacePublisher>();
+  const namespaces = new Map<string, Followed>();
   let leading: Leading | undefined;
   let leaderPublishedAtMs = -Infinity;
   let confirmedAt = 0;
@@ -123,7 +137,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
         reverted = false;
         publish(catalog.restore(entries, revision));
         adoptNamespaces(entries.find(({ key }) => key === PUBLISHER_KEY)?.value);
-        if (wentBack) for (const namespace of namespaces.values()) namespace.reclaim();
+        if (wentBack) for (const { publisher } of namespaces.values()) publisher.reclaim();
         listed.resolve();
       },
       apply(events, revision) {
@@ -134,7 +148,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
   });
 
   function publish(changes: Changes): void {
-    for (const [namespace, services] of changes) publisherOf(namespace)?.changed(services);
+    for (const [namespace, services] of changes) follow(namespace)?.publisher.changed(services);
   }
 
   /** Our own keys, as the watch tells of them. */
@@ -151,14 +165,14 @@ export function startPublisher(options: PublisherOptions): Publisher {
     }
   }
 
-  /** Takes up what a leader published, also where etcd has nothing of it any more. */
+  /** Takes up what another leader published, also where etcd has nothing of it any more. */
   function adoptNamespaces(beatValue: string | undefined): LeaderBeat | undefined {
     const beat = beatValue === undefined ? undefined : decodeLeaderBeat(beatValue);
-    for (const namespace of beat?.namespaces ?? []) publisherOf(namespace);
+    if (beat !== undefined && beat.publisher !== id) for (const namespace of beat.namespaces) follow(namespace);
     return beat;
   }
 
-  function publisherOf(namespace: string): NamespacePublisher | undefined {
+  function follow(namespace: string): Followed | undefined {
     const known = namespaces.get(namespace);
     if (known) return known;
     if (namespaces.size >= NAMESPACES_MAX) {
@@ -167,12 +181,30 @@ export function startPublisher(options: PublisherOptions): Publisher {
       return undefined;
     }
     const publisher = createNamespacePublisher({ ...options, namespace, catalog, store });
-    namespaces.set(namespace, publisher);
-    leading?.start(publisher);
-    return publisher;
+    const followed: Followed = { publisher, retired: new AbortController(), emptySinceMs: undefined };
+    namespaces.set(namespace, followed);
+    leading?.start(followed);
+    return followed;
   }
 
-  const areLive = () => [...namespaces.values()].every((namespace) => namespace.status().state === "live");
+  /** Gives up namespaces that have been empty for long enough, and takes up those that had no place. */
+  function turnOver(): void {
+    const nowMs = clock.monotonic();
+    const inUse = new Set(catalog.namespaces());
+    for (const [namespace, followed] of namespaces) {
+      if (inUse.has(namespace) || options.namespaces.includes(namespace)) {
+        followed.emptySinceMs = undefined;
+      } else if (nowMs - (followed.emptySinceMs ??= nowMs) >= RETIRE_AFTER_MS) {
+        namespaces.delete(namespace);
+        followed.retired.abort();
+        log.info({ namespace }, "The namespace has been empty for long, and is published no more");
+      }
+    }
+    toldOfTooMany &&= namespaces.size >= NAMESPACES_MAX;
+    for (const namespace of inUse) follow(namespace);
+  }
+
+  const areLive = () => [...namespaces.values()].every(({ publisher }) => publisher.status().state === "live");
 
   async function readIdentity(): Promise<string | undefined> {
     const backoff = createBackoff({ ...IDENTITY_BACKOFF, random });
@@ -194,7 +226,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
     const ended = new AbortController();
     const signal = AbortSignal.any([term.lost, closing.signal, ended.signal]);
     const leadership = { identity, revision: term.revision, verify: () => term.verify() };
-    const running: Promise<void>[] = [];
+    const running = new Set<Promise<void>>();
     const heartbeat = createHeartbeat({
       etcd,
       publisher: id,
@@ -206,7 +238,8 @@ export function startPublisher(options: PublisherOptions): Publisher {
       isPublished: areLive,
       namespaces: () => namespaces.keys(),
       onBeat() {
-        for (const namespace of namespaces.values()) namespace.beat(confirmedAt);
+        turnOver();
+        for (const { publisher } of namespaces.values()) publisher.beat(confirmedAt);
       },
       onDeposed: () => ended.abort(),
       onReverted() {
@@ -215,16 +248,17 @@ export function startPublisher(options: PublisherOptions): Publisher {
         follower.relist();
       },
     });
-    const start = (publisher: NamespacePublisher) => {
-      const publishing = publisher.run(leadership, signal).then((end) => {
+    const start = ({ publisher, retired }: Followed) => {
+      const publishing = publisher.run(leadership, AbortSignal.any([signal, retired.signal])).then((end) => {
+        running.delete(publishing);
         if (end === "deposed") ended.abort();
       });
-      running.push(publishing);
+      running.add(publishing);
     };
 
     log.info({ term: term.revision }, "Leading: publishing to Redis");
     leading = { heartbeat, start };
-    for (const publisher of namespaces.values()) start(publisher);
+    for (const followed of namespaces.values()) start(followed);
     await heartbeat.run(signal);
     leading = undefined;
     await Promise.all(running);
@@ -232,7 +266,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
     await term.resign();
   }
 
-  async function follow(): Promise<void> {
+  async function campaign(): Promise<void> {
     // A leader without a catalog could publish nothing, and would keep others from leading.
     await Promise.race([listed.promise, aborted(closing.signal)]);
     while (!closing.signal.aborted) {
@@ -247,9 +281,9 @@ export function startPublisher(options: PublisherOptions): Publisher {
     }
   }
 
-  for (const namespace of options.namespaces) publisherOf(namespace);
+  for (const namespace of options.namespaces) follow(namespace);
   follower.start();
-  const following = follow();
+  const campaigning = campaign();
 
   const notReady = () => {
     if (!follower.isReady()) return ["The services have not been listed from etcd yet."];
@@ -258,16 +292,21 @@ export function startPublisher(options: PublisherOptions): Publisher {
     return ["No leader has told lately that everything is in Redis."];
   };
 
+  /** What etcd has answered may not have come through the watch yet. */
+  async function flush(): Promise<void> {
+    await leading?.heartbeat.prove();
+    await Promise.all([...namespaces.values()].map(({ publisher }) => publisher.flushed()));
+  }
+
   let closed: Promise<void> | undefined;
   async function close(): Promise<void> {
     try {
-      const flushed = Promise.all([...namespaces.values()].map((namespace) => namespace.flushed()));
-      await within(clock, CLOSE_FLUSH_MS, "The last commit", flushed);
+      await within(clock, CLOSE_FLUSH_MS, "The last commit", flush());
     } catch (error) {
       log.warn(`Closing with changes that are not published: ${messageOf(error)}`);
     }
     closing.abort();
-    await following;
+    await campaigning;
     await follower.close();
   }
 
@@ -278,7 +317,8 @@ export function startPublisher(options: PublisherOptions): Publisher {
       notReady: notReady(),
       etcdRevision: catalog.revision(),
       undecodable: catalog.undecodable(),
-      namespaces: [...namespaces.values()].map((namespace) => namespace.status()),
+      namespacesLeftOut: [...catalog.namespaces()].filter((namespace) => !namespaces.has(namespace)).length,
+      namespaces: [...namespaces.values()].map(({ publisher }) => publisher.status()),
     }),
     close: () => (closed ??= close()),
   };

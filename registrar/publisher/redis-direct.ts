@@ -80,7 +80,6 @@ export function createDirectStore({ url, clock, random }: DirectStoreOptions): S
   }
 
   return {
-    get: (key) => call(async (client) => (await client.get(key)) ?? undefined),
     timeMs: () => call(async (client) => timeReplyMs(await client.sendCommand<string[]>(["TIME"]))),
     evaluate: (script, keys, args) =>
       call(async (client) => {

@@ -47,7 +47,6 @@ export function createUpstashStore({ url, token }: UpstashStoreOptions): Snapsho
   }
 
   return {
-    get: (key) => call(async () => (await redis.get<string>(key)) ?? undefined),
     timeMs: () => call(async () => timeReplyMs(await redis.time())),
     evaluate: (script, keys, args) =>
       call(async () => {

@@ -3,7 +3,6 @@
  * time and rejects when Redis cannot be reached or refuses; none retries by itself.
  */
 export interface SnapshotStore {
-  get(key: string): Promise<string | undefined>;
   /** Redis' own time, milliseconds since the epoch. */
   timeMs(): Promise<number>;
   /** Runs a Lua script (by its hash, sent whole when Redis does not know it); integers and strings come back. */

@@ -14,6 +14,7 @@ import {
   type NamespacePublisher,
   type NamespacePublisherOptions,
 } from "../../registrar/publisher/namespace-publisher.ts";
+import { readText } from "../../registrar/publisher/read-script.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
 import { registration } from "../support/instance.ts";
 
@@ -29,15 +30,15 @@ export interface Stored {
 export function storedIn(store: SnapshotStore, namespace = "default"): Stored {
   return {
     async head() {
-      const text = await store.get(headKey(namespace));
+      const { text } = await readText(store, headKey(namespace));
       return text === undefined ? undefined : decodeHead(text, namespace);
     },
     async catalog() {
-      const text = await store.get(catalogKey(namespace));
+      const { text } = await readText(store, catalogKey(namespace));
       return text === undefined ? undefined : decodeCatalog(text, namespace);
     },
     async snapshot(service) {
-      const text = await store.get(serviceKey(namespace, service));
+      const { text } = await readText(store, serviceKey(namespace, service));
       return text === undefined ? undefined : decodeSnapshot(text, namespace, service);
     },
   };

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { encodeHead } from "../../contract/head.ts";
 import { catalogKey, headKey, serviceKey } from "../../contract/redis-keys.ts";
+import { COMMIT_SCRIPT } from "../../registrar/publisher/commit-script.ts";
 import { createDirectStore } from "../../registrar/publisher/redis-direct.ts";
 import { CATALOG_INTERVAL_MS, type PublishResult } from "../../registrar/publisher/namespace-publisher.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
@@ -56,7 +57,7 @@ describe("a claim", () => {
       ...store,
       async evaluate(script, keys, args) {
         const result = await store.evaluate(script, keys, args);
-        heads.push((await stored.head())?.complete ?? false);
+        if (script === COMMIT_SCRIPT) heads.push((await stored.head())?.complete ?? false);
         return result;
       },
     };
@@ -119,12 +120,59 @@ describe("a claim", () => {
     expect((await stored.catalog())?.services.size).toBe(0);
   });
 
+  it.each<[string, (head: string) => string]>([
+    ["a revision nobody could count on from", (head) => head.replace(/"revision":\d+/, `"revision":${2 ** 53 - 1}`)],
+    ["an epoch no publisher claims", (head) => head.replace(/"epoch":\d+/, `"epoch":${Date.now() + 10 * 86_400_000}`)],
+    [
+      "more changes than a ring holds",
+      (head) => head.replace('"entries":[', `"entries":[${'[1,"x","added"],'.repeat(2000)}[1,"y","added"]`),
+    ],
+  ])("replaces a head with %s by one that readers can use", async (_, poison) => {
+    const first = start();
+    first.put("web", "1");
+    await live(first);
+    await redis.cli("SET", headKey("default"), poison((await redis.cli("GET", headKey("default"))).trim()));
+    first.publisher.beat(Date.now());
+    const head = await until("the head is a publisher's again", async () => {
+      const read = await stored.head().catch(() => undefined);
+      return read?.complete && read.epoch < Date.now() + 86_400_000 && read;
+    });
+    expect(head.revision).toBeLessThan(2 ** 40);
+    expect(await stored.snapshot("web")).toMatchObject({ epoch: head.epoch, instances: [{ id: "1" }] });
+    expect(await stored.snapshot("x")).toBeUndefined();
+  });
+
+  it("replaces whatever else stands under the keys of head and catalog", async () => {
+    const first = start();
+    first.put("web", "1");
+    await live(first);
+    for (const key of [headKey("default"), catalogKey("default")]) {
+      await redis.cli("DEL", key);
+      await redis.cli("RPUSH", key, "no document");
+    }
+    first.publisher.beat(Date.now());
+    await until("the head is there again", async () => (await stored.head())?.complete);
+    expect((await stored.catalog())?.services).toEqual(new Map([["web", 1]]));
+  });
+
+  it("forgets a confirmation from the future, which nobody would see advance", async () => {
+    const first = start();
+    first.publisher.beat(Date.now() + 3_600_000);
+    await live(first);
+    await until("it is stored", async () => ((await stored.head())?.confirmedAt ?? 0) > Date.now() + 3_000_000);
+    await first.stop();
+
+    const second = start();
+    await live(second);
+    expect((await stored.head())?.confirmedAt).toBeLessThanOrEqual(Date.now());
+  });
+
   it("ends what a publisher that died amid its fill has left behind", async () => {
     let commits = 0;
     const dying: SnapshotStore = {
       ...store,
       evaluate(script, keys, args) {
-        if (++commits > 2) return Promise.reject(new Error("died"));
+        if (script === COMMIT_SCRIPT && ++commits > 2) return Promise.reject(new Error("died"));
         return store.evaluate(script, keys, args);
       },
     };

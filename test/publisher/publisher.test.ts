@@ -155,6 +155,32 @@ describe("a publisher", () => {
     expect(await elsewhere.head()).toMatchObject({ complete: true, services: 0 });
   });
 
+  it("gives up a namespace that has been empty for long, and takes it up again when it is used again", async () => {
+    let aheadMs = 0;
+    const clock = { ...parts.clock, monotonic: () => parts.clock.monotonic() + aheadMs };
+    const { publisher } = start({ clock });
+    const published = () => publisher.status().namespaces.map(({ namespace }) => namespace);
+    const key = instanceKey({ namespace: "passing", service: "web", instance: "1" });
+    await put("web", "1", "passing");
+    await until("it is published", () => published().includes("passing"));
+    await ready(publisher);
+    await root.transact([], [{ type: "delete", key }]);
+    const passing = storedIn(store, "passing");
+    await until("its service has ended", async () => (await passing.snapshot("web"))?.tombstoneUntil);
+    const before = await passing.head();
+
+    await until("it is published no more", () => {
+      aheadMs += 10_000;
+      return !published().includes("passing");
+    });
+    expect(published()).toEqual(["default"]);
+    expect(aheadMs).toBeGreaterThan(100_000);
+
+    await put("web", "1", "passing");
+    await until("it is published again", async () => (await passing.snapshot("web"))?.instances.length);
+    expect((await passing.head())?.revision).toBeGreaterThan(before?.revision ?? Infinity);
+  });
+
   it("confirms its watch again and again, by the moment at which a beat was sent, not seen", async () => {
     const proxy = await startProxy(etcdServer.port);
     ending.push(() => proxy.close());

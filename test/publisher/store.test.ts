@@ -9,6 +9,7 @@ import { startProxy, type Proxy } from "../support/proxy.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
 import { parts } from "./fixture.ts";
+import { readText } from "../../registrar/publisher/read-script.ts";
 
 let redis: TestRedis;
 let gateway: Gateway;
@@ -42,13 +43,13 @@ describe.each([
   it("gives back what was written, whatever characters it has, and tells a missing key from an empty one", async () => {
     const value = '{"a":[],"tags":["é🚀"],"n":12345678901234567}';
     expect(await write("h1", undefined, value)).toBe("committed");
-    expect(await store.get("k")).toBe(value);
-    expect(await store.get("missing")).toBeUndefined();
+    expect(await textIn(store, "k")).toBe(value);
+    expect(await textIn(store, "missing")).toBeUndefined();
     expect(await commit(store, { headKey: "head", guard: headGuard("h1"), writes: [{ key: "k", value: "" }] })).toBe(
       "committed",
     );
-    expect(await store.get("k")).toBe("");
-    expect(await store.get("head")).toBe("h1");
+    expect(await textIn(store, "k")).toBe("");
+    expect(await textIn(store, "head")).toBe("h1");
   });
 
   it("tells Redis' time", async () => {
@@ -61,8 +62,8 @@ describe.each([
     expect(await write("h2", "h1", "second")).toBe("committed");
     expect(await write("h3", "h1", "late")).toBe("refused");
     expect(await write("h3", undefined, "late")).toBe("refused");
-    expect(await store.get("k")).toBe("second");
-    expect(await store.get("head")).toBe("h2");
+    expect(await textIn(store, "k")).toBe("second");
+    expect(await textIn(store, "head")).toBe("h2");
   });
 
   it("takes the repetition of a commit for the success it was, and writes nothing again", async () => {
@@ -70,14 +71,14 @@ describe.each([
     await write("h2", "h1", "second");
     await redis.cli("SET", "k", "later");
     expect(await write("h2", "h1", "second")).toBe("repeated");
-    expect(await store.get("k")).toBe("later");
+    expect(await textIn(store, "k")).toBe("later");
   });
 
   it("refuses to build on a head that was lost", async () => {
     await write("h1", undefined);
     await redis.cli("FLUSHALL");
     expect(await write("h2", "h1")).toBe("refused");
-    expect(await store.get("k")).toBeUndefined();
+    expect(await textIn(store, "k")).toBeUndefined();
   });
 
   it("lets a key expire when told to, and only then", async () => {
@@ -130,7 +131,7 @@ describe("a store that cannot reach Redis", () => {
     const before = await connectionsSoFar();
     proxy.blackhole(true);
     const started = performance.now();
-    await expect(store.get("k")).rejects.toMatchObject({ code: "unavailable" });
+    await expect(textIn(store, "k")).rejects.toMatchObject({ code: "unavailable" });
     expect(performance.now() - started).toBeLessThan(4000);
     proxy.blackhole(false);
     await until("the store reaches Redis again", () => store.timeMs());
@@ -144,7 +145,7 @@ describe("a store that cannot reach Redis", () => {
     behind.blackhole(true);
     const store = createUpstashStore({ url: `http://127.0.0.1:${behind.port}`, token: TOKEN });
     const started = performance.now();
-    await expect(store.get("k")).rejects.toThrow("no answer within 5000 ms");
+    await expect(textIn(store, "k")).rejects.toThrow("no answer within 5000 ms");
     expect(performance.now() - started).toBeLessThan(7000);
     await behind.close();
   });
@@ -155,17 +156,17 @@ describe("a store that cannot reach Redis", () => {
     await proxy.refuse(true);
     proxy.reset();
     for (let call = 0; call < 20; call++) {
-      await expect(store.get("k")).rejects.toMatchObject({ code: "unavailable" });
+      await expect(textIn(store, "k")).rejects.toMatchObject({ code: "unavailable" });
     }
     await proxy.refuse(false);
     await until("the store reaches Redis again", () => store.timeMs());
     await store.close();
-    await expect(store.get("k")).rejects.toMatchObject({ code: "unavailable" });
+    await expect(textIn(store, "k")).rejects.toMatchObject({ code: "unavailable" });
   });
 
   it("names neither user nor password when Redis refuses them", async () => {
     const store = createDirectStore({ url: `redis://nobody:a-secret@127.0.0.1:${redis.port}`, ...parts });
-    const error = (await store.get("k").catch((reason: unknown) => reason)) as Error;
+    const error = (await textIn(store, "k").catch((reason: unknown) => reason)) as Error;
     expect(error.message).toContain("WRONGPASS");
     expect(`${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`).not.toMatch(/nobody|a-secret/);
     await store.close();
@@ -179,7 +180,7 @@ describe("a store that cannot reach Redis", () => {
       [wrong, "Redis refused the token."],
       [gone, "Redis cannot be reached: the request failed."],
     ] as const) {
-      const error = (await store.get("a-secret").catch((reason: unknown) => reason)) as Error;
+      const error = (await textIn(store, "a-secret").catch((reason: unknown) => reason)) as Error;
       expect(error.message).toBe(message);
       expect(`${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`).not.toMatch(/a-secret|a-wrong-token/);
     }
@@ -188,4 +189,8 @@ describe("a store that cannot reach Redis", () => {
 
 async function connectionsSoFar(): Promise<number> {
   return Number(/total_connections_received:(\d+)/.exec(await redis.cli("INFO", "stats"))?.[1]);
+}
+
+async function textIn(from: SnapshotStore, key: string): Promise<string | undefined> {
+  return (await readText(from, key)).text;
 }
