@@ -9,7 +9,7 @@ import { isLoopback } from "./listen.ts";
  */
 export function refuseForgedRequests(hostListening: string): MiddlewareHandler {
   return async (context, next) => {
-    if (isLoopback(hostListening)) {
+    if (isLoopback(hostListening.toLowerCase())) {
       const host = hostOf(context.req.header("host") ?? "");
       if (!isLoopback(host)) {
         throw new FingerpostError("misdirected", `Host "${host}" is not served here: use ${hostListening}.`);
@@ -38,7 +38,7 @@ export function requireBearer(token: string | undefined): MiddlewareHandler {
 
 /**
  * The JSON body of a request. Throws `unsupported_media_type` for another content type, and `invalid_argument` for
- * a body over `bytesMax` (without reading the rest of it) or one that is not JSON.
+ * a body over `bytesMax` (without reading the rest of it) or one that is not JSON in UTF-8 (RFC 8259, 8.1).
  */
 export async function readJson(request: Request, bytesMax: number): Promise<unknown> {
   const type = request.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
@@ -57,7 +57,8 @@ export async function readJson(request: Request, bytesMax: number): Promise<unkn
 }
 
 async function readText(request: Request, bytesMax: number): Promise<string> {
-  const decoder = new TextDecoder();
+  // Without `fatal` other bytes would turn into U+FFFD, and what is kept would not be what was sent.
+  const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
   let bytes = 0;
   for await (const chunk of request.body ?? []) {
@@ -67,11 +68,27 @@ async function readText(request: Request, bytesMax: number): Promise<string> {
         violations: [{ pointer: "", detail: `must be at most ${bytesMax} bytes` }],
       });
     }
-    text += decoder.decode(chunk, { stream: true });
+    text += decode(decoder, chunk);
   }
-  return text + decoder.decode();
+  return text + decode(decoder);
 }
 
+/** The next piece of a text, or without a chunk its end. */
+function decode(decoder: TextDecoder, chunk?: Uint8Array): string {
+  try {
+    return decoder.decode(chunk, { stream: chunk !== undefined });
+  } catch (cause) {
+    throw new FingerpostError("invalid_argument", "The body is not UTF-8.", {
+      violations: [{ pointer: "", detail: "must be UTF-8" }],
+      cause,
+    });
+  }
+}
+
+/** Without the port, and in lower case: the names of hosts know no case (RFC 9110, 4.2.3). */
 function hostOf(header: string): string {
-  return header.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+  return header
+    .replace(/:\d+$/, "")
+    .replace(/^\[|\]$/g, "")
+    .toLowerCase();
 }
