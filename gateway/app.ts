@@ -41,7 +41,7 @@ export function createApp({ executor, log, ...options }: AppOptions): Hono {
   /** Everything a command's request goes through before it is read; the place is left once it is answered. */
   const answer = async (context: Context, run: (asked: Asked) => Promise<Response>): Promise<Response> => {
     const access = await accessOf(context.req.header("authorization"));
-    const place = admission.enter();
+    const place = admission.enter(access);
     try {
       return await run({ access, body: await readBody(context.req.raw, place) });
     } finally {
@@ -59,6 +59,12 @@ export function createApp({ executor, log, ...options }: AppOptions): Hono {
   app.get("/readyz", (context) => {
     executor.check();
     return context.json({ status: "ready" });
+  });
+
+  // Hono serves HEAD by the routes of GET, and a probe or a prefetch would run the command of a path.
+  app.use(async (context, next) => {
+    if (context.req.method === "HEAD") return await context.notFound();
+    return await next();
   });
 
   app.post("/", (context) => answer(context, ({ access, body }) => single(context, access, parseCommand(body))));

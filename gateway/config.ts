@@ -29,7 +29,10 @@ export interface GatewayConfig {
    * Too high: a Redis that has gone silent is noticed late.
    */
   readonly requestTimeoutMs?: number | undefined;
-  /** Requests at one moment, default 1000; more are answered 429. It bounds memory, together with the bytes held. */
+  /**
+   * Requests at one moment for each of the two tokens, so that readers cannot take the places of writers; default 1000,
+   * and more are answered 429. It bounds memory, together with the bytes held.
+   */
   readonly concurrentRequestsMax?: number | undefined;
 }
 

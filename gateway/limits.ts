@@ -10,8 +10,11 @@ export const ARGUMENTS_MAX = 200_000;
 /** Bytes of Redis' replies in one answer. Base64 and JSON make more of them, and a string has an end (512 MiB). */
 export const RESPONSE_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Bytes of all request bodies held at one moment, so that a crowd of large requests is refused and not swapped out. */
-export const BUFFERED_BYTES_MAX = 256 * 1024 * 1024;
+/**
+ * Bytes of all request bodies held at one moment, for each of the two tokens, so that a crowd of large requests is
+ * refused and not swapped out: 256 MiB in all.
+ */
+export const BUFFERED_BYTES_MAX = 128 * 1024 * 1024;
 
 export const POOL_SIZE_DEFAULT = 4;
 export const POOL_SIZE_MAX = 64;

@@ -1,3 +1,4 @@
+import { request as httpRequest } from "node:http";
 import { Redis } from "@upstash/redis";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { messageOf } from "../../kernel/errors.ts";
@@ -9,7 +10,7 @@ import { runGateway } from "../../gateway/run.ts";
 import { startProxy, type Proxy } from "../support/proxy.ts";
 import { startTestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
-import { ask, isReady, startGateway, TOKEN } from "./gateway.ts";
+import { ask, isReady, READ_ONLY_TOKEN, startGateway, TOKEN } from "./gateway.ts";
 
 let server: Awaited<ReturnType<typeof startTestRedis>>;
 let proxy: Proxy;
@@ -126,6 +127,24 @@ describe("limits", () => {
     expect(answers.filter(({ status }) => status === 429)).toHaveLength(7);
     proxy.latencyMs(0);
     expect((await ask(gateway, "/", ["PING"])).status).toBe(200);
+  });
+
+  test("readers with slow bodies take each other's places, and none of the writers'", async () => {
+    const gateway = await start({ redisUrl, concurrentRequestsMax: 3 });
+    const headers = { Authorization: `Bearer ${READ_ONLY_TOKEN}` };
+    const uploads = Array.from({ length: 4 }, () => httpRequest(gateway.url, { method: "POST", headers }));
+    // Three hold the places and are not answered, so whichever answer comes is of the fourth.
+    const refused = new Promise((resolve) => {
+      for (const upload of uploads) upload.on("response", (response) => resolve(response.statusCode));
+    });
+    for (const upload of uploads) upload.on("error", () => undefined).write("[");
+    expect(await refused).toBe(429);
+
+    expect(await ask(gateway, "/", ["SET", "k", "v"])).toEqual({ status: 200, body: { result: "OK" } });
+    const read = () => ask(gateway, "/", ["GET", "k"], { token: READ_ONLY_TOKEN });
+    expect((await read()).status).toBe(429);
+    for (const upload of uploads) upload.destroy();
+    await until("readers have a place again", async () => (await read()).status === 200);
   });
 
   test("the pool has as many connections as it is told", async () => {

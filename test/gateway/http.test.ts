@@ -124,6 +124,20 @@ describe("what is malformed is 400, says why, and runs nothing", () => {
     const response = await fetch(`${gateway.url}/get/k`, { method: "DELETE" });
     expect([response.status, response.headers.get("Allow")]).toEqual([405, "GET, POST"]);
   });
+
+  test("HEAD, which must change nothing: it runs no command, and only the probes answer it", async () => {
+    const head = async (path: string) => {
+      const headers = { Authorization: `Bearer ${TOKEN}` };
+      const { status, headers: answered } = await fetch(gateway.url + path, { method: "HEAD", headers });
+      return [status, answered.get("Allow")];
+    };
+    for (const path of ["/set/x/HEAD", "/get/x", "/", "/pipeline"]) {
+      expect([path, ...(await head(path))]).toEqual([path, 405, "GET, POST"]);
+    }
+    expect(await server.cli("DBSIZE")).toBe("0");
+    expect(await head("/healthz")).toEqual([200, null]);
+    expect(await head("/readyz")).toEqual([200, null]);
+  });
 });
 
 describe("who may ask", () => {
