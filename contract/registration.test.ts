@@ -41,7 +41,24 @@ describe("a registration request", () => {
     [{ ...valid, address: "a b" }, "/address must be a host name or an IP address, without scheme or port"],
     [{ ...valid, url: "/x" }, "/url must be an absolute"],
     [{ ...valid, url: "https://u:p@a/" }, "/url must be an absolute"],
+    [{ ...valid, address: "fe80::1%eth0" }, "/address must be a host name or an IP address"],
+    [{ ...valid, url: "https:a" }, "/url must be an absolute"],
+    [{ ...valid, url: "https:///a" }, "/url must be an absolute"],
+    [{ ...valid, url: "https:\\\\a" }, "/url must be an absolute"],
+    [{ ...valid, url: "tcp:///a" }, "/url must be an absolute"],
+    [{ ...valid, url: " https://a" }, "/url must be an absolute"],
+    [{ ...valid, url: "https://a\u00a0" }, "/url must be an absolute"],
+    [{ ...valid, url: "https://a\n" }, "/url must be an absolute"],
+    [{ ...valid, url: "https://a/\u0000" }, "/url must be an absolute"],
+    [{ ...valid, url: "https://a/\tb" }, "/url must be an absolute"],
+    [{ ...valid, url: "https://a/\u0085" }, "/url must be an absolute"],
     [{ ...valid, url: "javascript:alert(1)" }, "/url must be an absolute"],
+    [{ ...valid, url: "javascript://a/%0aalert(1)" }, "/url must not have the scheme javascript"],
+    [{ ...valid, url: "JavaScript://a/%0aalert(1)" }, "/url must not have the scheme javascript"],
+    [{ ...valid, url: "data://a/,x" }, "/url must not have the scheme"],
+    [{ ...valid, url: "vbscript://a/" }, "/url must not have the scheme"],
+    [{ ...valid, url: "file://a/etc" }, "/url must not have the scheme"],
+    [{ ...valid, url: "blob:https://a/b" }, "/url must not have the scheme"],
     [{ ...valid, weight: -1 }, "/weight must be 0 to 65535"],
     [{ ...valid, tags: "a" }, "/tags must be an array of strings"],
     [{ ...valid, tags: ["a", "a"] }, "/tags must not repeat a tag"],
@@ -69,6 +86,17 @@ describe("a registration request", () => {
 
   it.each(["10.0.0.1", "2001:db8::1", "web.internal", "web_1.internal.", "localhost"])("takes the address %s", (a) => {
     expect(parseRegistrationRequest({ ...valid, address: a }).address).toBe(a);
+  });
+
+  it.each([
+    "https://a",
+    "HTTPS://a:8443/b%20c?d#e",
+    "http://[::1]:80/",
+    "grpc://a:80",
+    "tcp://a:80",
+    "ws://ä.example/",
+  ])("takes the URL %s, as it was written", (url) => {
+    expect(parseRegistrationRequest({ ...valid, url }).url).toBe(url);
   });
 });
 

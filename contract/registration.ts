@@ -20,7 +20,7 @@ export type Status = "up" | "draining" | "down";
 /** What etcd holds for one instance, and what a caller of the resolver is told of it. */
 export interface Registration {
   readonly id: string;
-  /** A host name or an IP address, without scheme or port. */
+  /** A host name or an IP address, without scheme, port or zone. */
   readonly address: string;
   readonly port: number;
   readonly protocol: string;
@@ -43,7 +43,11 @@ export interface Registration {
 const HOST_PATTERN = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?$/;
 const RESERVED_KEYS = ["__proto__", "constructor", "prototype"];
 const METADATA_KEY_RULE = "must have keys of 1 to 128 of A-Z a-z 0-9 . _ / - that start with a letter or digit";
-const URL_RULE = "must be an absolute URL of at most 2048 characters, without a user name or password";
+const ADDRESS_RULE = "must be a host name or an IP address, without scheme or port, and without a zone such as %eth0";
+const URL_RULE =
+  "must be an absolute URL, scheme://host, of at most 2048 characters, without white space, user name or password";
+/** A browser or a script that opens one of these runs or reads something where it is, and asks no instance. */
+const URL_SCHEMES_REFUSED = ["javascript", "data", "vbscript", "file", "blob"];
 
 const text = (lengthMax: number) =>
   v.pipe(
@@ -52,15 +56,14 @@ const text = (lengthMax: number) =>
     v.maxLength(lengthMax, `must be at most ${lengthMax} characters`),
   );
 
+/** A zone (RFC 4007) means something on one machine only, and no URL can hold it. */
+const hasNoZone = (value: string) => !value.includes("%");
 const hostOnly = (value: string) => HOST_PATTERN.test(value) && !/^[\d.]+$/.test(value);
 
 const fields = {
   address: v.pipe(
     v.string("must be a string"),
-    v.union(
-      [v.pipe(v.string(), v.ip()), v.pipe(v.string(), v.check(hostOnly))],
-      "must be a host name or an IP address, without scheme or port",
-    ),
+    v.union([v.pipe(v.string(), v.ip(), v.check(hasNoZone)), v.pipe(v.string(), v.check(hostOnly))], ADDRESS_RULE),
   ),
   port: v.pipe(
     v.number("must be a number"),
@@ -72,7 +75,12 @@ const fields = {
     v.string("must be a string"),
     v.regex(/^[a-z][a-z0-9+.-]{0,31}$/, "must be lower case, such as http, https, grpc or tcp"),
   ),
-  url: v.pipe(v.string("must be a string"), v.maxLength(2048, URL_RULE), v.check(isPublicUrl, URL_RULE)),
+  url: v.pipe(
+    v.string("must be a string"),
+    v.maxLength(2048, URL_RULE),
+    v.check(isPublicUrl, URL_RULE),
+    v.check(hasPublicScheme, `must not have the scheme ${URL_SCHEMES_REFUSED.join(", ")}`),
+  ),
   version: text(128),
   region: nameSchema,
   zone: nameSchema,
@@ -195,8 +203,16 @@ export function decodeRegistration(value: string, id: string): Registration {
   return parsed.output;
 }
 
+/**
+ * A parser of URLs drops white space and line ends and puts up with missing or turned slashes. What is handed out is
+ * the text as it was given, which others may read more strictly, so only what needs no such repair passes.
+ */
 function isPublicUrl(value: string): boolean {
-  if (!URL.canParse(value)) return false;
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/\\]/i.test(value) || /[\s\p{Cc}]/u.test(value) || !URL.canParse(value)) return false;
   const url = new URL(value);
   return url.host !== "" && url.username === "" && url.password === "";
+}
+
+function hasPublicScheme(value: string): boolean {
+  return !URL_SCHEMES_REFUSED.some((scheme) => value.toLowerCase().startsWith(`${scheme}:`));
 }
