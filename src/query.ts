@@ -7,6 +7,7 @@ import { HEALTH_VALUES, NO_FILTERS, type Filters, type Health } from "./selectio
 const PARAMETERS_MAX = 64;
 const VALUE_LENGTH_MAX = 2048;
 const RANGE_LENGTH_MAX = 128;
+const RANGE_RULE = "must be a semver range such as ^1.4 or >=2 <3";
 const META_PREFIX = "meta.";
 /** Instances in one answer. */
 const LIMIT_MAX = 10_000;
@@ -122,9 +123,11 @@ function healthRule(value: string): string | undefined {
 
 function rangeRule(value: string): string | undefined {
   if (value.length > RANGE_LENGTH_MAX) return `must be at most ${RANGE_LENGTH_MAX} characters`;
+  // To semver a blank range is any version; here it is a variable that was not set, and * says what is meant.
+  if (value.trim() === "") return RANGE_RULE;
   try {
-    return new Range(value).range === undefined ? "must be a range" : undefined;
+    return new Range(value).range === undefined ? RANGE_RULE : undefined;
   } catch {
-    return "must be a range of semantic versions, such as ^1.4 or >=2 <3";
+    return RANGE_RULE;
   }
 }

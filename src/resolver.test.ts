@@ -62,6 +62,8 @@ describe("GET /v1/services/{service}", () => {
 
   it.each([
     ["version=^1.4", ["web-1"]],
+    ["version=*", ["web-1", "web-2"]],
+    ["version=x", ["web-1", "web-2"]],
     ["tag=blue", ["web-1"]],
     ["tag=blue&tag=green", []],
     ["region=us", ["web-2"]],
@@ -78,6 +80,8 @@ describe("GET /v1/services/{service}", () => {
     ["limit=0", ["limit"]],
     ["limit=1&limit=2", ["limit"]],
     ["version=latest", ["version"]],
+    ["version=", ["version"]],
+    ["version=%20%09", ["version"]],
     ["health=sick&zone=-", ["zone", "health"]],
     [`version=${"1".repeat(200)}`, ["version"]],
     ["key=a", ["key"]],
