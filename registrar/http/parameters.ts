@@ -6,6 +6,7 @@ import { FingerpostError, type Violation } from "../../kernel/errors.ts";
 /** Instances on one page of a list: about a megabyte of JSON at the usual size of a registration. */
 const PAGE_LIMIT_MAX = 1000;
 const PAGE_LIMIT_DEFAULT = 100;
+const LIST_PARAMETERS = ["service", "cursor", "limit"];
 const CURSOR_PATTERN = /^[A-Za-z0-9._-]{1,128}\/[A-Za-z0-9._-]{1,128}$/;
 
 export interface ListQuery {
@@ -15,32 +16,32 @@ export interface ListQuery {
   readonly limit: number;
 }
 
-/** The instance a path names. Throws `invalid_argument` with every name that breaks the rule. */
+/**
+ * The instance a path names. Throws `invalid_argument` with every name that breaks the rule, and with every parameter of
+ * the query: what is done to one instance takes none, and would leave them out in silence.
+ */
 export function readRef(context: Context, namespaceDefault: string): InstanceRef {
   const ref = {
     namespace: context.req.param("namespace") ?? namespaceDefault,
     service: context.req.param("service") ?? "",
     instance: context.req.param("instance") ?? "",
   };
-  refuse(Object.entries(ref).flatMap(([parameter, value]) => nameViolations(parameter, value)));
+  const violations = Object.entries(ref).flatMap(([parameter, value]) => nameViolations(parameter, value));
+  refuse([...violations, ...unknownParameters(queryOf(context), [])]);
   return ref;
 }
 
 /** What a list is asked for. Throws `invalid_argument` with every broken rule; parameters nobody knows are refused. */
 export function readListQuery(context: Context, namespaceDefault: string): ListQuery {
   const namespace = context.req.param("namespace") ?? namespaceDefault;
-  const query = context.req.queries();
-  const violations = nameViolations("namespace", namespace);
-  for (const [parameter, values] of Object.entries(query)) {
-    if (!["service", "cursor", "limit"].includes(parameter)) {
-      violations.push({ parameter, detail: "is not a known parameter" });
-    } else if (values.length > 1) {
-      violations.push({ parameter, detail: "must not repeat" });
-    }
+  const query = queryOf(context);
+  const violations = [...nameViolations("namespace", namespace), ...unknownParameters(query, LIST_PARAMETERS)];
+  for (const parameter of LIST_PARAMETERS) {
+    if (query.getAll(parameter).length > 1) violations.push({ parameter, detail: "must not repeat" });
   }
-  const [service] = query["service"] ?? [];
-  const [cursor] = query["cursor"] ?? [];
-  const [limitText = String(PAGE_LIMIT_DEFAULT)] = query["limit"] ?? [];
+  const service = query.get("service") ?? undefined;
+  const cursor = query.get("cursor") ?? undefined;
+  const limitText = query.get("limit") ?? String(PAGE_LIMIT_DEFAULT);
   const limit = /^\d{1,6}$/.test(limitText) ? Number(limitText) : 0;
   if (service !== undefined) violations.push(...nameViolations("service", service));
   if (cursor !== undefined && !CURSOR_PATTERN.test(cursor)) {
@@ -51,6 +52,16 @@ export function readListQuery(context: Context, namespaceDefault: string): ListQ
   }
   refuse(violations);
   return { namespace, service, cursor, limit };
+}
+
+/** Not Hono's own reading, an object that does not show a parameter named `__proto__`. */
+function queryOf(context: Context): URLSearchParams {
+  return new URL(context.req.url).searchParams;
+}
+
+function unknownParameters(query: URLSearchParams, known: readonly string[]): Violation[] {
+  const unknown = [...new Set(query.keys())].filter((parameter) => !known.includes(parameter));
+  return unknown.map((parameter) => ({ parameter, detail: "is not a known parameter" }));
 }
 
 function nameViolations(parameter: string, value: string): Violation[] {

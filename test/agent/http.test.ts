@@ -112,8 +112,15 @@ describe("input that breaks a rule is answered 400, with the place and the rule,
     ],
     ["a heartbeat with a body", { method: "POST", path: `${path}/heartbeat`, body: { a: 1 } }, "/a", "is not a known"],
     ["a drain with a body", { method: "POST", path: `${path}/drain`, body: { seconds: 1 } }, "/seconds", "is not a"],
+    ["a PUT with a query", { path: `${path}?ttl=5`, body: valid }, "ttl", "is not a known parameter"],
+    ["a PUT with an odd query", { path: `${path}?__proto__=1`, body: valid }, "__proto__", "is not a known parameter"],
+    ["a DELETE with a query", { method: "DELETE", path: `${path}?drain=true` }, "drain", "is not a known parameter"],
+    ["a heartbeat with a query", { method: "POST", path: `${path}/heartbeat?ttl=5` }, "ttl", "is not a known"],
+    ["a drain with a query", { method: "POST", path: `${path}/drain?seconds=5` }, "seconds", "is not a known"],
     ["a list of a bad service", { method: "GET", path: "/v1/instances?service=_" }, "service", "must be 1 to 128"],
     ["a list with an unknown filter", { method: "GET", path: "/v1/instances?tag=a" }, "tag", "is not a known"],
+    ["a list with an odd filter", { method: "GET", path: "/v1/instances?__proto__=a" }, "__proto__", "is not a known"],
+    ["a list with a repeated limit", { method: "GET", path: "/v1/instances?limit=1&limit=1" }, "limit", "must not"],
     ["a list with a limit of 0", { method: "GET", path: "/v1/instances?limit=0" }, "limit", "must be 1 to 1000"],
     ["a list with a bad cursor", { method: "GET", path: "/v1/instances?cursor=x" }, "cursor", "must be the next"],
   ];
@@ -128,6 +135,17 @@ describe("input that breaks a rule is answered 400, with the place and the rule,
     expect(violation?.detail).toContain(rule);
     const after = await root.get("/fingerpost/none");
     expect(after.revision).toBe(before.revision);
+  });
+
+  it("a body that is not UTF-8, wherever the bytes are", async () => {
+    const [start = "", end = ""] = JSON.stringify({ ...valid, metadata: { k: "?" } }).split("?");
+    const body = Buffer.concat([Buffer.from(start), Buffer.from([0xff, 0xfe, 0xc3]), Buffer.from(end)]);
+    const before = await root.get("/fingerpost/none");
+    const headers = { "content-type": "application/json" };
+    const response = await fetch(registrar.url + path, { method: "PUT", headers, body });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ errors: [{ pointer: "", detail: "must be UTF-8" }] });
+    expect((await root.get("/fingerpost/none")).revision).toBe(before.revision);
   });
 
   it("every broken rule is reported at once", async () => {
