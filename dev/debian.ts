@@ -27,6 +27,8 @@ export interface UnpackOptions {
   /** What the package is wanted for: paths in it, of which all must be there and be executable. */
   readonly package: string;
   readonly commands: readonly string[];
+  /** With which each of them shows that it runs; default `--version`. */
+  readonly versionArgs?: readonly string[];
   readonly cacheDir: string;
   readonly clock: Clock;
   readonly progress: (line: string) => void;
@@ -71,7 +73,10 @@ export function libraryPath(root: string): string {
     .join(":");
 }
 
-async function unpackInto(work: string, { package: name, commands, progress, signal }: UnpackOptions): Promise<void> {
+async function unpackInto(
+  work: string,
+  { package: name, commands, versionArgs = ["--version"], progress, signal }: UnpackOptions,
+): Promise<void> {
   for (const path of ["lists/partial", "cache/archives/partial", "root"]) {
     mkdirSync(join(work, path), { recursive: true });
   }
@@ -95,7 +100,7 @@ async function unpackInto(work: string, { package: name, commands, progress, sig
     throw new Error(`The package ${name} does not hold ${commands.join(" and ")}; is it installed, but off the PATH?`);
   }
   const environment = { LD_LIBRARY_PATH: libraryPath(join(work, "root")) };
-  for (const command of commands) await run(join(work, "root", command), ["--version"], signal, environment);
+  for (const command of commands) await run(join(work, "root", command), versionArgs, signal, environment);
   progress(`${name} is unpacked`);
 }
 

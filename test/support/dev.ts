@@ -47,8 +47,15 @@ export interface TestDev extends Omit<Report, "resolver" | "registrar" | "pids">
   close(): Promise<number | null>;
 }
 
-/** `fingerpost dev --json` as a process, ready. */
-export async function startTestDev(options: DevOptions = {}): Promise<TestDev> {
+export interface LaunchedDev {
+  readonly child: ChildProcess;
+  readonly running: () => boolean;
+  readonly stdout: () => string;
+  readonly stderr: () => string;
+}
+
+/** `fingerpost dev --json` as a process, which has only just been started. */
+export function launchTestDev(options: DevOptions = {}): LaunchedDev {
   const { demo = false, env = {}, command = [process.execPath, "cli/main.ts", "dev", "--json"] } = options;
   const [program, ...args] = demo ? command : [...command, "--no-demo"];
   const child = spawn(program, args, {
@@ -62,16 +69,22 @@ export async function startTestDev(options: DevOptions = {}): Promise<TestDev> {
   child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
 
   const running = () => child.exitCode === null && child.signalCode === null;
-  await until("dev is ready", () => !running() || stdout.includes("\n"), { timeoutMs: READY_WITHIN_MS }).catch(
+  return { child, running, stdout: () => stdout, stderr: () => stderr };
+}
+
+/** `fingerpost dev --json` as a process, ready. */
+export async function startTestDev(options: DevOptions = {}): Promise<TestDev> {
+  const { child, running, stdout, stderr } = launchTestDev(options);
+  await until("dev is ready", () => !running() || stdout().includes("\n"), { timeoutMs: READY_WITHIN_MS }).catch(
     (error: unknown) => {
       child.kill("SIGTERM");
-      throw new Error(`${String(error)}\n${stderr}`);
+      throw new Error(`${String(error)}\n${stderr()}`);
     },
   );
-  if (!stdout.includes("\n")) throw new Error(`dev ended with ${child.exitCode} before it was ready:\n${stderr}`);
+  if (!stdout().includes("\n")) throw new Error(`dev ended with ${child.exitCode} before it was ready:\n${stderr()}`);
 
-  const report = JSON.parse(stdout) as Report;
-  const restarts = (name: string) => [...stderr.matchAll(new RegExp(`^${name} runs again, pid (\\d+)$`, "gm"))];
+  const report = JSON.parse(stdout()) as Report;
+  const restarts = (name: string) => [...stderr().matchAll(new RegExp(`^${name} runs again, pid (\\d+)$`, "gm"))];
   const awaited = new Map<string, number>();
   const call = (base: string, token: string, path: string, { method = "GET", body }: CallOptions = {}) =>
     fetch(base + path, {
@@ -91,9 +104,9 @@ export async function startTestDev(options: DevOptions = {}): Promise<TestDev> {
       const now = Object.entries(report.pids).map(([name, pid]) => [name, Number(restarts(name).at(-1)?.[1] ?? pid)]);
       return Object.fromEntries(now) as Record<keyof Report["pids"], number>;
     },
-    environment: exportsOf(stderr),
-    stdout: () => stdout,
-    stderr: () => stderr,
+    environment: exportsOf(stderr()),
+    stdout,
+    stderr,
     registrar: (path, callOptions) => call(report.registrar, report.tokens.registrar, path, callOptions),
     resolver: (path) => call(report.resolver, report.tokens.resolver, path),
     async etcdRequests() {

@@ -1,5 +1,6 @@
 import { systemClock } from "../../kernel/clock.ts";
 import { cacheDirOf, provideEtcd, provideRedis } from "../../dev/binaries.ts";
+import { provideEtcdctl } from "./etcdctl.ts";
 
 /** Once before all test files, so that none of them spends its own time on a download. */
 export default async function provision(): Promise<void> {
@@ -10,4 +11,5 @@ export default async function provision(): Promise<void> {
   };
   await provideEtcd(options);
   await provideRedis(options);
+  await provideEtcdctl();
 }
