@@ -4,7 +4,7 @@ import { ErrorReply } from "@redis/client";
 import { problemStatus } from "../contract/problem.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import { bearerToken, digestsEqual, sha256 } from "../kernel/secret.ts";
-import { refuseForgedRequests } from "../node/guard.ts";
+import { refuseWebPages } from "../node/guard.ts";
 import type { Log } from "../node/log.ts";
 import type { Access } from "./access.ts";
 import { createAdmission, type Place } from "./admission.ts";
@@ -16,7 +16,6 @@ import { createReplyEncoder } from "./reply.ts";
 
 export interface AppOptions {
   readonly executor: Executor;
-  readonly hostListening: string;
   readonly token: string;
   readonly readOnlyToken: string | undefined;
   readonly concurrentRequestsMax: number;
@@ -54,7 +53,8 @@ export function createApp({ executor, log, ...options }: AppOptions): Hono {
     return context.json(encoder(context)(reply), statusOf(reply));
   };
 
-  app.use(refuseForgedRequests(options.hostListening));
+  // Whatever the Host: a proxy that ends TLS passes its own name on, and without a token nobody gets anything.
+  app.use(refuseWebPages());
   app.get("/healthz", (context) => context.json({ status: "ok" }));
   app.get("/readyz", (context) => {
     executor.check();

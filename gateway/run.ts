@@ -48,7 +48,6 @@ export async function runGateway(config: GatewayConfig, dependencies: GatewayDep
 
   const app = createApp({
     executor: createExecutor({ writer, reader }),
-    hostListening: config.listen.host,
     token: config.token,
     readOnlyToken: config.readOnlyToken,
     concurrentRequestsMax: config.concurrentRequestsMax ?? CONCURRENT_REQUESTS_MAX_DEFAULT,

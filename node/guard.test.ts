@@ -2,13 +2,13 @@ import { Hono } from "hono";
 import { describe, expect, it } from "vitest";
 import { problemStatus } from "../contract/problem.ts";
 import { FingerpostError } from "../kernel/errors.ts";
-import { readJson, refuseForgedRequests } from "./guard.ts";
+import { readJson, refuseForeignHosts } from "./guard.ts";
 
 describe("a port on loopback", () => {
   async function statusFor(host: string, hostListening = "127.0.0.1"): Promise<number> {
     const app = new Hono();
     app.onError((thrown) => new Response(null, { status: problemStatus(FingerpostError.from(thrown).code) }));
-    app.use(refuseForgedRequests(hostListening));
+    app.use(refuseForeignHosts(hostListening));
     app.get("/", () => new Response("ok"));
     return (await app.request("/", { headers: { host } })).status;
   }

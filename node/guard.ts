@@ -4,10 +4,10 @@ import { bearerToken, digestsEqual, sha256 } from "../kernel/secret.ts";
 import { isLoopback } from "./listen.ts";
 
 /**
- * Refuses requests that a browser was tricked into sending to a loopback port: a Host that is not ours (DNS
- * rebinding), or an Origin of any kind, since no page is meant to call these APIs.
+ * Refuses a Host that is not ours on a loopback port, which is how a page reaches it by a name of its own (DNS
+ * rebinding). A proxy in front of such a port has to send the port's own Host.
  */
-export function refuseForgedRequests(hostListening: string): MiddlewareHandler {
+export function refuseForeignHosts(hostListening: string): MiddlewareHandler {
   return async (context, next) => {
     if (isLoopback(hostListening.toLowerCase())) {
       const host = hostOf(context.req.header("host") ?? "");
@@ -15,6 +15,13 @@ export function refuseForgedRequests(hostListening: string): MiddlewareHandler {
         throw new FingerpostError("misdirected", `Host "${host}" is not served here: use ${hostListening}.`);
       }
     }
+    await next();
+  };
+}
+
+/** Refuses requests that a browser was tricked into sending: no page is meant to call these APIs. */
+export function refuseWebPages(): MiddlewareHandler {
+  return async (context, next) => {
     if (context.req.header("origin") !== undefined) {
       throw new FingerpostError("permission_denied", "Requests from web pages are refused.");
     }

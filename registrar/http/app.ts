@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { problemResponse } from "../../contract/problem.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
-import { refuseForgedRequests, requireBearer } from "../../node/guard.ts";
+import { refuseForeignHosts, refuseWebPages, requireBearer } from "../../node/guard.ts";
 import type { Log } from "../../node/log.ts";
 import type { Agent } from "../agent/agent.ts";
 import { serveInstances } from "./instances.ts";
@@ -43,7 +43,7 @@ export function createRegistrarApp(options: RegistrarAppOptions): Hono {
     return problemResponse(error);
   });
   app.notFound(() => problemResponse(new FingerpostError("not_found", "There is nothing at this path.")));
-  app.use(refuseForgedRequests(host));
+  app.use(refuseForeignHosts(host), refuseWebPages());
 
   serve(app, "/healthz", { GET: () => json({ status: "ok" }) });
   serve(app, "/readyz", {
