@@ -13,20 +13,11 @@ import type { Etcd, WatchEvent } from "../etcd/port.ts";
 import { boundStore } from "./bounded-store.ts";
 import { createCatalogState, type Changes } from "./catalog-state.ts";
 import { createHeartbeat, decodeLeaderBeat, type Heartbeat, type LeaderBeat } from "./heartbeat.ts";
-import {
-  createNamespacePublisher,
-  type NamespacePublisher,
-  type NamespaceStatus,
-  type PublishHooks,
-} from "./namespace-publisher.ts";
-import { TOMBSTONE_KEY_GRACE_MS, TOMBSTONE_MS } from "./snapshot-builder.ts";
+import { createNamespaces, type Followed } from "./namespaces.ts";
+import { createNamespacePublisher, type NamespaceStatus, type PublishHooks } from "./namespace-publisher.ts";
 import type { SnapshotStore } from "./store.ts";
 
 export const HEARTBEAT_INTERVAL_MS_DEFAULT = 2000;
-/** Each costs a commit every interval, so this is a bound on what a mistake in etcd's keys can cost. */
-export const NAMESPACES_MAX = 1000;
-/** How long an empty namespace that is not configured is still published: until its last tombstone has had its time. */
-const RETIRE_AFTER_MS = TOMBSTONE_MS + TOMBSTONE_KEY_GRACE_MS;
 /** Requests to Redis at a time, of all namespaces. */
 const STORE_CONCURRENCY_MAX = 16;
 /** How long the end of a process waits for its last changes to reach Redis. */
@@ -91,15 +82,6 @@ interface Leading {
   start(followed: Followed): void;
 }
 
-/** A namespace as long as it is published. */
-interface Followed {
-  readonly publisher: NamespacePublisher;
-  /** Aborted when it is published no more. */
-  readonly retired: AbortController;
-  /** Since when etcd has nothing in it, monotonic; undefined while it has. */
-  emptySinceMs: number | undefined;
-}
-
 /** Starts at once; etcd and Redis may come later. */
 export function startPublisher(options: PublisherOptions): Publisher {
   const { etcd, leases, clock, random, log, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT } = options;
@@ -108,12 +90,18 @@ export function startPublisher(options: PublisherOptions): Publisher {
   const closing = new AbortController();
   const listed = Promise.withResolvers<void>();
   const catalog = createCatalogState((key) => log.warn({ key }, "A value in etcd is not a registration; left out"));
-  const namespaces = new Map<string, Followed>();
   let leading: Leading | undefined;
+  const namespaces = createNamespaces({
+    configured: options.namespaces,
+    inUse: () => catalog.namespaces(),
+    create: (namespace) => createNamespacePublisher({ ...options, namespace, catalog, store }),
+    onFollowed: (followed) => leading?.start(followed),
+    clock,
+    log,
+  });
   let leaderPublishedAtMs = -Infinity;
   let confirmedAt = 0;
   let reverted = false;
-  let toldOfTooMany = false;
 
   const election = createElection({
     etcd,
@@ -137,7 +125,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
         reverted = false;
         publish(catalog.restore(entries, revision));
         adoptNamespaces(entries.find(({ key }) => key === PUBLISHER_KEY)?.value);
-        if (wentBack) for (const { publisher } of namespaces.values()) publisher.reclaim();
+        if (wentBack) for (const { publisher } of namespaces.all()) publisher.reclaim();
         listed.resolve();
       },
       apply(events, revision) {
@@ -148,7 +136,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
   });
 
   function publish(changes: Changes): void {
-    for (const [namespace, services] of changes) follow(namespace)?.publisher.changed(services);
+    for (const [namespace, services] of changes) namespaces.follow(namespace)?.publisher.changed(services);
   }
 
   /** Our own keys, as the watch tells of them. */
@@ -168,43 +156,13 @@ export function startPublisher(options: PublisherOptions): Publisher {
   /** Takes up what another leader published, also where etcd has nothing of it any more. */
   function adoptNamespaces(beatValue: string | undefined): LeaderBeat | undefined {
     const beat = beatValue === undefined ? undefined : decodeLeaderBeat(beatValue);
-    if (beat !== undefined && beat.publisher !== id) for (const namespace of beat.namespaces) follow(namespace);
+    if (beat !== undefined && beat.publisher !== id) {
+      for (const namespace of beat.namespaces) namespaces.follow(namespace);
+    }
     return beat;
   }
 
-  function follow(namespace: string): Followed | undefined {
-    const known = namespaces.get(namespace);
-    if (known) return known;
-    if (namespaces.size >= NAMESPACES_MAX) {
-      if (!toldOfTooMany) log.error({ namespace }, `Not publishing more than ${NAMESPACES_MAX} namespaces`);
-      toldOfTooMany = true;
-      return undefined;
-    }
-    const publisher = createNamespacePublisher({ ...options, namespace, catalog, store });
-    const followed: Followed = { publisher, retired: new AbortController(), emptySinceMs: undefined };
-    namespaces.set(namespace, followed);
-    leading?.start(followed);
-    return followed;
-  }
-
-  /** Gives up namespaces that have been empty for long enough, and takes up those that had no place. */
-  function turnOver(): void {
-    const nowMs = clock.monotonic();
-    const inUse = new Set(catalog.namespaces());
-    for (const [namespace, followed] of namespaces) {
-      if (inUse.has(namespace) || options.namespaces.includes(namespace)) {
-        followed.emptySinceMs = undefined;
-      } else if (nowMs - (followed.emptySinceMs ??= nowMs) >= RETIRE_AFTER_MS) {
-        namespaces.delete(namespace);
-        followed.retired.abort();
-        log.info({ namespace }, "The namespace has been empty for long, and is published no more");
-      }
-    }
-    toldOfTooMany &&= namespaces.size >= NAMESPACES_MAX;
-    for (const namespace of inUse) follow(namespace);
-  }
-
-  const areLive = () => [...namespaces.values()].every(({ publisher }) => publisher.status().state === "live");
+  const areLive = () => [...namespaces.all()].every(({ publisher }) => publisher.status().state === "live");
 
   async function readIdentity(): Promise<string | undefined> {
     const backoff = createBackoff({ ...IDENTITY_BACKOFF, random });
@@ -236,10 +194,10 @@ export function startPublisher(options: PublisherOptions): Publisher {
       log,
       revision: () => follower.revision(),
       isPublished: areLive,
-      namespaces: () => namespaces.keys(),
+      namespaces: () => namespaces.names(),
       onBeat() {
-        turnOver();
-        for (const { publisher } of namespaces.values()) publisher.beat(confirmedAt);
+        namespaces.turnOver();
+        for (const { publisher } of namespaces.all()) publisher.beat(confirmedAt);
       },
       onDeposed: () => ended.abort(),
       onReverted() {
@@ -258,7 +216,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
 
     log.info({ term: term.revision }, "Leading: publishing to Redis");
     leading = { heartbeat, start };
-    for (const followed of namespaces.values()) start(followed);
+    for (const followed of namespaces.all()) start(followed);
     await heartbeat.run(signal);
     leading = undefined;
     await Promise.all(running);
@@ -281,7 +239,6 @@ export function startPublisher(options: PublisherOptions): Publisher {
     }
   }
 
-  for (const namespace of options.namespaces) follow(namespace);
   follower.start();
   const campaigning = campaign();
 
@@ -295,7 +252,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
   /** What etcd has answered may not have come through the watch yet. */
   async function flush(): Promise<void> {
     await leading?.heartbeat.prove();
-    await Promise.all([...namespaces.values()].map(({ publisher }) => publisher.flushed()));
+    await Promise.all([...namespaces.all()].map(({ publisher }) => publisher.flushed()));
   }
 
   let closed: Promise<void> | undefined;
@@ -317,8 +274,8 @@ export function startPublisher(options: PublisherOptions): Publisher {
       notReady: notReady(),
       etcdRevision: catalog.revision(),
       undecodable: catalog.undecodable(),
-      namespacesLeftOut: [...catalog.namespaces()].filter((namespace) => !namespaces.has(namespace)).length,
-      namespaces: [...namespaces.values()].map(({ publisher }) => publisher.status()),
+      namespacesLeftOut: namespaces.leftOut(),
+      namespaces: [...namespaces.all()].map(({ publisher }) => publisher.status()),
     }),
     close: () => (closed ??= close()),
   };
