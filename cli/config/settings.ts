@@ -74,7 +74,7 @@ export const settings: readonly Setting[] = [
     env: "FINGERPOST_ETCD_PASSWORD",
     kind: "text",
     schema: text,
-    help: "its password",
+    help: "password of the etcd user",
     secret: true,
     processes: ["registrar"],
   },
@@ -102,7 +102,7 @@ export const settings: readonly Setting[] = [
     flag: "--etcd-key <file>",
     kind: "text",
     schema: text,
-    help: "PEM file of its private key",
+    help: "PEM file of the private key of the client certificate",
     processes: ["registrar"],
   },
   {
@@ -119,7 +119,7 @@ export const settings: readonly Setting[] = [
     env: "UPSTASH_REDIS_REST_TOKEN",
     kind: "text",
     schema: text,
-    help: "its token; the resolver needs the read-only one",
+    help: "token of UPSTASH_REDIS_REST_URL; a resolver needs no more than the read-only one",
     secret: true,
     processes: ["registrar", "resolver"],
   },
@@ -128,7 +128,7 @@ export const settings: readonly Setting[] = [
     env: "FINGERPOST_REDIS_URL",
     kind: "text",
     schema: redisUrl,
-    help: "redis://user:password@host:port of a direct connection",
+    help: "redis://user:password@host:port of a direct connection to Redis",
     secret: true,
     processes: ["registrar", "gateway"],
   },
@@ -137,7 +137,7 @@ export const settings: readonly Setting[] = [
     env: "FINGERPOST_REDIS_READ_ONLY_URL",
     kind: "text",
     schema: redisUrl,
-    help: "the same for a Redis user that may only read",
+    help: "redis://user:password@host:port of a Redis user that may only read",
     secret: true,
     processes: ["gateway"],
   },
@@ -258,9 +258,9 @@ export const settings: readonly Setting[] = [
   ...(
     [
       ["fresh_ms", "FINGERPOST_FRESH_MS", 1000, "age up to which what is held is served as it is"],
-      ["swr_ms", "FINGERPOST_SWR_MS", 2000, "age up to which it is served while it is refreshed behind"],
+      ["swr_ms", "FINGERPOST_SWR_MS", 2000, "age up to which what is held is served while it is refreshed behind"],
       ["budget_ms", "FINGERPOST_BUDGET_MS", 250, "how long a lookup waits for Redis before last-known-good"],
-      ["cold_budget_ms", "FINGERPOST_COLD_BUDGET_MS", 2000, "the same with nothing known yet"],
+      ["cold_budget_ms", "FINGERPOST_COLD_BUDGET_MS", 2000, "how long a lookup waits for Redis with nothing known yet"],
     ] as const
   ).map(([key, env, value, help]): Setting => ({
     path: `resolver.${key}`,
