@@ -1,6 +1,6 @@
-import { InvalidArgumentError } from "commander";
 import type { Problem } from "../contract/problem.ts";
 import { messageOf } from "../kernel/errors.ts";
+import { tokenAdvice, type Target } from "./target.ts";
 
 /** How long a command waits for an answer. */
 const TIMEOUT_MS = 10_000;
@@ -47,12 +47,6 @@ export async function call(base: string, path: string, options: CallOptions = {}
   throw new CallError(response.status, explain(response.status, json, url));
 }
 
-/** For commander: an http(s) URL. */
-export function parseUrl(value: string): string {
-  if (URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) return value;
-  throw new InvalidArgumentError("It must be an http:// or https:// URL.");
-}
-
 function isJson(response: Response): boolean {
   return /^application\/(problem\+)?json\b/.test(response.headers.get("content-type") ?? "");
 }
@@ -63,8 +57,13 @@ function explain(status: number, json: unknown, url: URL): string {
     const place = parameter ?? pointer ?? "";
     return `\n  ${place === "" ? "the body" : place} ${detail}`;
   });
-  const hint = status === 401 ? " Set FINGERPOST_TOKEN (see --help)." : "";
+  const hint = status === 401 ? ` ${tokenAdvice(targetOf(url.pathname))}` : "";
   return `${json.detail}${hint}${rules.join("")}`;
+}
+
+/** Registrations and its own state are the registrar's; all else that a command asks for is the resolver's. */
+function targetOf(path: string): Target {
+  return /^\/v1\/status$|\/services\/[^/]+\/instances\//.test(path) ? "registrar" : "resolver";
 }
 
 function isProblem(json: unknown): json is Problem {

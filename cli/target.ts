@@ -1,6 +1,8 @@
-import { Option, type Command } from "commander";
+import { InvalidArgumentError, Option, type Command } from "commander";
 import { DEFAULT_NAMESPACE } from "../contract/names.ts";
-import { parseUrl } from "./http.ts";
+
+/** A process that a command asks. */
+export type Target = "registrar" | "resolver";
 
 /** The flags that say whom a command asks. The token has none, since arguments show in process lists. */
 export function addRegistrarTarget(command: Command): Command {
@@ -35,11 +37,26 @@ export function namespacePath(namespace: string): string {
 }
 
 /** The bearer token for one of the processes: its own variable, or the one for both. */
-export function tokenFor(process: "registrar" | "resolver"): string | undefined {
-  const { env } = globalThis.process;
-  return env[`FINGERPOST_${process.toUpperCase()}_TOKEN`] ?? env["FINGERPOST_TOKEN"];
+export function tokenFor(target: Target): string | undefined {
+  const { env } = process;
+  return env[tokenVariable(target)] ?? env["FINGERPOST_TOKEN"];
 }
 
-function tokenHelp(process: "registrar" | "resolver"): string {
-  return `\nThe bearer token is taken from FINGERPOST_${process.toUpperCase()}_TOKEN or FINGERPOST_TOKEN.\n`;
+/** What to do when the token was missing or wrong, a sentence. */
+export function tokenAdvice(target: Target): string {
+  return `Set FINGERPOST_TOKEN, or ${tokenVariable(target)}, which goes before it (see --help).`;
+}
+
+function tokenHelp(target: Target): string {
+  return `\nThe bearer token is taken from ${tokenVariable(target)} or FINGERPOST_TOKEN.\n`;
+}
+
+function tokenVariable(target: Target): string {
+  return `FINGERPOST_${target.toUpperCase()}_TOKEN`;
+}
+
+/** For commander: an http(s) URL. */
+function parseUrl(value: string): string {
+  if (URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) return value;
+  throw new InvalidArgumentError("It must be an http:// or https:// URL.");
 }

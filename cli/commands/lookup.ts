@@ -1,7 +1,7 @@
 import { Option, type Command } from "commander";
-import { createClient } from "../../client/index.ts";
+import { createClient, ResolveError } from "../../client/index.ts";
 import { messageOf } from "../../kernel/errors.ts";
-import { addResolverTarget, namespaceOption, tokenFor } from "../target.ts";
+import { addResolverTarget, namespaceOption, tokenAdvice, tokenFor } from "../target.ts";
 import { table } from "../table.ts";
 
 interface LookupOptions {
@@ -34,7 +34,9 @@ async function lookup(service: string, options: LookupOptions): Promise<void> {
   });
   const filters = { tags: options.tag, ...(options.health === undefined ? {} : { health: options.health }) };
   const answer = await client.resolve(service, filters).catch((error: unknown) => {
-    throw new Error(`${options.resolver}: ${messageOf(error)}`, { cause: error });
+    const refused = error instanceof ResolveError && error.code === "unauthenticated";
+    const advice = refused ? ` ${tokenAdvice("resolver")}` : "";
+    throw new Error(`${options.resolver}: ${messageOf(error)}${advice}`, { cause: error });
   });
   if (options.json) {
     console.log(JSON.stringify(answer));
