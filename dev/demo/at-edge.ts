@@ -1,7 +1,8 @@
+import type { ServicesAnswer } from "../../contract/http.ts";
 import { sleep, type Clock } from "../../kernel/clock.ts";
 import { demoInstances } from "./services.ts";
 
-/** What a registration may take to be seen is 2 s; the rest is for a machine that starts much else. */
+/** A registration may take 2 s to be seen, and the counts 5 s more; the rest is for a machine that starts much else. */
 const BUDGET_MS = 15_000;
 const POLL_MS = 100;
 const REQUEST_TIMEOUT_MS = 5000;
@@ -13,28 +14,44 @@ export interface AtEdgeOptions {
   readonly signal: AbortSignal;
 }
 
-/** Waits until the resolver answers with every demo instance: "ready" is to mean that a lookup finds them. */
+const services = [...new Set(demoInstances.map(({ service }) => service))];
+const steady = demoInstances.filter(({ comesAndGoes }) => !comesAndGoes);
+
+/**
+ * Waits until the resolver answers with every demo instance: "ready" is to mean that a lookup finds them, and that the
+ * list of services counts as many. Rejects when one is missing once the time is up; counts alone, which may lag by
+ * design, are then no failure.
+ */
 export async function untilDemoAtEdge({ resolver, token, clock, signal }: AtEdgeOptions): Promise<void> {
   const deadline = clock.monotonic() + BUDGET_MS;
-  const missing = new Set(demoInstances.filter(({ comesAndGoes }) => !comesAndGoes));
+  const ask = async (path: string): Promise<unknown> => {
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await fetch(resolver + path, { headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
+    return response.json();
+  };
   for (;;) {
-    for (const service of new Set([...missing].map((instance) => instance.service))) {
-      const ids = await idsOf(`${resolver}/v1/services/${service}`, token);
-      for (const instance of missing) if (ids.has(instance.id)) missing.delete(instance);
-    }
-    if (missing.size === 0) return;
+    const found = new Map<string, ReadonlySet<string>>();
+    for (const service of services) found.set(service, idsIn(await ask(`/v1/services/${service}`)));
+    const missing = steady.filter(({ service, id }) => !found.get(service)?.has(id));
+    const late = clock.monotonic() > deadline;
+    if (missing.length === 0 && (late || countsAre(found, await ask("/v1/services")))) return;
     signal.throwIfAborted();
-    if (clock.monotonic() > deadline) {
-      const ids = [...missing].map(({ id }) => id).join(", ");
+    if (late) {
+      const ids = missing.map(({ id }) => id).join(", ");
       throw new Error(`The resolver does not know ${ids} after ${BUDGET_MS} ms.`);
     }
     await sleep(clock, POLL_MS, signal);
   }
 }
 
-async function idsOf(url: string, token: string): Promise<ReadonlySet<string>> {
-  const headers = { authorization: `Bearer ${token}` };
-  const response = await fetch(url, { headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
-  const answer = (await response.json()) as { readonly instances?: readonly { readonly id: string }[] };
-  return new Set((answer.instances ?? []).map(({ id }) => id));
+function idsIn(answer: unknown): ReadonlySet<string> {
+  const { instances = [] } = answer as { readonly instances?: readonly { readonly id: string }[] };
+  return new Set(instances.map(({ id }) => id));
+}
+
+/** Compared with what lookups find, since how many there are changes as some come and go. */
+function countsAre(found: ReadonlyMap<string, ReadonlySet<string>>, answer: unknown): boolean {
+  const listed = (answer as Partial<ServicesAnswer>).services ?? [];
+  const counts = new Map(listed.map(({ name, instances }) => [name, instances]));
+  return [...found].every(([service, ids]) => counts.get(service) === ids.size);
 }
