@@ -8,6 +8,8 @@ const END_GRACE_MS = 8000;
 /** How much of a log is quoted when a process failed. */
 const TAIL_LINES_MAX = 12;
 const READY_POLL_MS = 50;
+/** Silence for longer looks like something that hangs; less would tell of starts that go as they should. */
+const SLOW_MS = 3000;
 
 export interface Exit {
   readonly code: number | null;
@@ -95,25 +97,38 @@ export interface ReadyOptions {
   readonly budgetMs: number;
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
-  /** Whether it answers; never rejects. */
-  readonly probe: () => Promise<boolean>;
+  /** Why it is not ready yet, for people; undefined once it is. Never rejects. */
+  readonly probe: () => Promise<string | undefined>;
+  /** Told the reason, and what it has become when it changes, of a process that takes longer than SLOW_MS. */
+  readonly onSlow?: ((reason: string) => void) | undefined;
 }
 
 /**
  * Waits until a process answers. Rejects, with the end of its log, when it ends before that or takes too long, and when
  * `signal` aborts; the process is then gone.
  */
-export async function untilReady(child: Child, { budgetMs, clock, signal, probe }: ReadyOptions): Promise<void> {
-  const deadline = clock.monotonic() + budgetMs;
-  // The second look tells our process from another one that answers in its place.
-  while (!((await probe()) && child.running())) {
+export async function untilReady(child: Child, options: ReadyOptions): Promise<void> {
+  const { budgetMs, clock, signal, probe, onSlow } = options;
+  const startedAt = clock.monotonic();
+  let told: string | undefined;
+  for (;;) {
+    const reason = await probe();
+    // The second look tells our process from another one that answers in its place.
+    if (reason === undefined && child.running()) return;
     if (!child.running()) {
       throw new Error(`${child.name} ${describeExit(await child.exited)} at start. Its log ends:\n${child.logTail()}`);
     }
-    if (signal?.aborted || clock.monotonic() > deadline) {
+    const waitedMs = clock.monotonic() - startedAt;
+    if (signal?.aborted || waitedMs > budgetMs) {
       await child.end();
       signal?.throwIfAborted();
-      throw new Error(`${child.name} was not ready within ${budgetMs} ms. Its log ends:\n${child.logTail()}`);
+      throw new Error(
+        `${child.name} was not ready within ${budgetMs} ms: ${reason}\nIts log ends:\n${child.logTail()}`,
+      );
+    }
+    if (reason !== undefined && reason !== told && waitedMs >= SLOW_MS) {
+      onSlow?.(reason);
+      told = reason;
     }
     await sleep(clock, READY_POLL_MS, signal);
   }

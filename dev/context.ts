@@ -25,6 +25,11 @@ export function claimPort({ ports, say }: Context, name: string, wanted: number)
   return ports.claim(wanted, (taken, chosen) => say(`port ${taken} is taken: ${name} uses ${chosen} instead`));
 }
 
+/** Says why a part takes long to start; `about` is a sentence on what it asks for meanwhile. */
+export function sayWhySlow({ say }: Context, name: string, about = ""): (reason: string) => void {
+  return (reason) => say(`${name} is not ready yet: ${reason}${about === "" ? "" : ` ${about}`}`);
+}
+
 export async function startPart(
   { clock, say, own, signal }: Context,
   name: string,

@@ -27,6 +27,8 @@ export interface EtcdOptions {
   readonly extraArgs?: readonly string[];
   /** Gives up the wait, and ends the process. */
   readonly signal?: AbortSignal | undefined;
+  /** Told why a start takes long. */
+  readonly onSlow?: (reason: string) => void;
 }
 
 export interface EtcdServer {
@@ -61,7 +63,9 @@ export async function startEtcd(options: EtcdOptions): Promise<EtcdServer> {
     logFile: join(dir, "etcd.log"),
     clock,
   });
-  await untilReady(child, { budgetMs: HEALTHY_BUDGET_MS, clock, signal, probe: () => isHealthy(endpoint) });
+  const probe = async () =>
+    (await isHealthy(endpoint)) ? undefined : `It does not call itself healthy at ${endpoint}.`;
+  await untilReady(child, { budgetMs: HEALTHY_BUDGET_MS, clock, signal, probe, onSlow: options.onSlow });
   return { endpoint, child };
 }
 

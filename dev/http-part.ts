@@ -19,11 +19,13 @@ export interface HttpPartOptions {
   readonly url: string;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** Told why a start takes long. */
+  readonly onSlow: (reason: string) => void;
 }
 
 /** Starts one of our own processes on Node and waits until its /readyz says so. */
 export async function startHttpPart(options: HttpPartOptions): Promise<Child> {
-  const { name, runDir, url, clock, signal } = options;
+  const { name, runDir, url, clock, signal, onSlow } = options;
   // A folder of its own: no fingerpost.toml of the reader's is found there, and what it leaves goes with the run.
   const cwd = join(runDir, name);
   mkdirSync(cwd, { recursive: true });
@@ -37,17 +39,31 @@ export async function startHttpPart(options: HttpPartOptions): Promise<Child> {
     ipc: true,
     clock,
   });
-  await untilReady(child, { budgetMs: READY_BUDGET_MS, clock, signal, probe: () => isReady(url) });
+  await untilReady(child, { budgetMs: READY_BUDGET_MS, clock, signal, onSlow, probe: createProbe(url) });
   return child;
 }
 
-async function isReady(url: string): Promise<boolean> {
+/** Asks /readyz, whose problem says what is waited for. */
+function createProbe(url: string): () => Promise<string | undefined> {
+  let reason = "It does not answer yet.";
+  return async () => {
+    try {
+      const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+      const text = await response.text();
+      if (response.ok) return undefined;
+      reason = detailOf(text) ?? `It answers ${response.status}.`;
+    } catch {
+      // Not listening yet, or too busy to answer in time: then what it said last is still the best that is known.
+    }
+    return reason;
+  };
+}
+
+function detailOf(problem: string): string | undefined {
   try {
-    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
-    await response.body?.cancel();
-    return response.ok;
+    const { detail } = JSON.parse(problem) as { readonly detail?: string };
+    return detail?.replace(/^Not ready\. /, "");
   } catch {
-    // Not listening yet; whether it ever will is for the caller's deadline.
-    return false;
+    return undefined;
   }
 }

@@ -1,5 +1,5 @@
 import { bundleWorker, wranglerConfig } from "./bundle.ts";
-import { claimPort, startPart, type Context } from "./context.ts";
+import { claimPort, sayWhySlow, startPart, type Context } from "./context.ts";
 import { untilDemoAtEdge } from "./demo/at-edge.ts";
 import { demoInstances } from "./demo/services.ts";
 import { startHttpPart } from "./http-part.ts";
@@ -75,8 +75,10 @@ async function startRegistrar(context: Context, etcd: EtcdStore, rest: RestStore
     FINGERPOST_TOKEN: token,
   };
   const args = ["registrar"];
+  const about = `It keeps trying, with etcd at ${etcd.url} and Redis at ${rest.url}.`;
+  const onSlow = sayWhySlow(context, "the registrar", about);
   const part = await startPart(context, "registrar", (signal) =>
-    startHttpPart({ name: "registrar", module: "../cli/main.ts", args, env, runDir, url, clock, signal }),
+    startHttpPart({ name: "registrar", module: "../cli/main.ts", args, env, runDir, url, clock, signal, onSlow }),
   );
   say(`the registrar runs at ${url}, pid ${part.pid}`);
   return { url, token, part };
@@ -95,8 +97,9 @@ async function startResolver(context: Context, bundle: string, rest: RestStore):
     UPSTASH_REDIS_REST_URL: rest.url,
     UPSTASH_REDIS_REST_TOKEN: rest.readOnlyToken,
   };
+  const onSlow = sayWhySlow(context, "the resolver", `It keeps trying, with Redis at ${rest.url}.`);
   const part = await startPart(context, "resolver", (signal) =>
-    startHttpPart({ name: "resolver", module: "./worker-host.ts", args: [], env, runDir, url, clock, signal }),
+    startHttpPart({ name: "resolver", module: "./worker-host.ts", args: [], env, runDir, url, clock, signal, onSlow }),
   );
   say(`the resolver runs in workerd at ${url}, pid ${part.pid}`);
   return { url, token, part };
@@ -112,8 +115,9 @@ async function startInstance(context: Context, id: string, registrar: Service): 
     FINGERPOST_REGISTRAR_URL: registrar.url,
     FINGERPOST_REGISTRAR_TOKEN: registrar.token,
   };
+  const onSlow = sayWhySlow(context, `the demo instance ${id}`);
   const part = await startPart(context, id, (signal) =>
-    startHttpPart({ name: id, module: "./demo/instance.ts", args: [], env, runDir, url, clock, signal }),
+    startHttpPart({ name: id, module: "./demo/instance.ts", args: [], env, runDir, url, clock, signal, onSlow }),
   );
   say(`the demo instance ${id} runs at ${url}, pid ${part.pid}`);
   return part;

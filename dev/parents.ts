@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Cancel, Clock } from "../kernel/clock.ts";
 
 const POLL_MS = 500;
-/** From npm down to us there are a shell or two. */
+/** From npm down to us there may be a shell or two: our own script replaces its shell, and another one may not. */
 const LINKS_MAX = 8;
 
 interface Link {
@@ -19,8 +19,8 @@ export interface ParentsOptions {
 }
 
 /**
- * Watches the process that started us. Through npm there are npm and its shell in between, and any of them may be what
- * is killed; a process whose parent died has another parent from then on, so that shows even for one that nobody reaps.
+ * Watches the process that started us. Through npm there are npm and perhaps a shell in between, and any of them may be
+ * what is killed; a process whose parent died has another parent from then on, so that shows even for one that nobody reaps.
  */
 export function watchParents({ clock, throughNpm, onGone }: ParentsOptions): Cancel {
   const links = chain(throughNpm);

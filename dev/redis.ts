@@ -34,6 +34,8 @@ export interface RedisOptions {
   readonly clock: Clock;
   /** Gives up the wait, and ends the process. */
   readonly signal?: AbortSignal | undefined;
+  /** Told why a start takes long. */
+  readonly onSlow?: (reason: string) => void;
 }
 
 export function newRedisUsers(): RedisUsers {
@@ -46,7 +48,8 @@ export function redisUrl(port: number, { username, password }: Credentials): str
 }
 
 /** Starts Redis on loopback and waits until it answers the read-write user. Rejects with the end of its log. */
-export async function startRedis({ binary, dir, port, users, clock, signal }: RedisOptions): Promise<Child> {
+export async function startRedis(options: RedisOptions): Promise<Child> {
+  const { binary, dir, port, users, clock, signal, onSlow } = options;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const config = join(dir, "redis.conf");
   writeFileSync(config, configuration(dir, port, users), { mode: 0o600 });
@@ -63,7 +66,9 @@ export async function startRedis({ binary, dir, port, users, clock, signal }: Re
     budgetMs: READY_BUDGET_MS,
     clock,
     signal,
-    probe: () => answers(port, users.readWrite),
+    onSlow,
+    probe: async () =>
+      (await answers(port, users.readWrite)) ? undefined : `It does not answer its user at 127.0.0.1:${port}.`,
   });
   return child;
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { provideEtcd, provideRedis } from "./binaries.ts";
-import { claimPort, startPart, type Context } from "./context.ts";
+import { claimPort, sayWhySlow, startPart, type Context } from "./context.ts";
 import { enableAuth, startEtcd, type Credentials } from "./etcd.ts";
 import type { Environment } from "./external.ts";
 import { startHttpPart } from "./http-part.ts";
@@ -45,7 +45,8 @@ export async function provideEtcdStore(context: Context): Promise<EtcdStore> {
   const dir = join(runDir, "etcd");
   const url = `http://127.0.0.1:${clientPort}`;
   const part = await startPart(context, "etcd", async (stop) => {
-    const server = await startEtcd({ binary, dir, clientPort, peerPort, clock, signal: stop });
+    const onSlow = sayWhySlow(context, "etcd");
+    const server = await startEtcd({ binary, dir, clientPort, peerPort, clock, signal: stop, onSlow });
     return server.child;
   });
   const { root, user } = await enableAuth(url);
@@ -70,7 +71,15 @@ export async function provideRestStore(context: Context): Promise<RestStore> {
   const redisPort = await claimPort(context, "Redis", REDIS_PORT);
   const users = newRedisUsers();
   const redis = await startPart(context, "redis", (stop) =>
-    startRedis({ binary: server, dir: join(runDir, "redis"), port: redisPort, users, clock, signal: stop }),
+    startRedis({
+      binary: server,
+      dir: join(runDir, "redis"),
+      port: redisPort,
+      users,
+      clock,
+      signal: stop,
+      onSlow: sayWhySlow(context, "Redis"),
+    }),
   );
   say(`Redis runs at 127.0.0.1:${redisPort}, pid ${redis.pid}`);
 
@@ -95,6 +104,7 @@ export async function provideRestStore(context: Context): Promise<RestStore> {
       url,
       clock,
       signal: stop,
+      onSlow: sayWhySlow(context, "the gateway"),
     }),
   );
   say(`the gateway runs at ${url}, pid ${gateway.pid}`);

@@ -14,9 +14,11 @@ async function run(): Promise<void> {
   const instance = demoInstances.find((candidate) => candidate.id === id);
   if (!instance) throw new Error(`there is no demo instance "${id}"`);
 
-  let registered = false;
+  let notReady: string | undefined = "It has not registered yet.";
   const listener = await listen({ host: "127.0.0.1", port: Number(required("FINGERPOST_DEMO_PORT")) }, (request) => {
-    if (new URL(request.url).pathname === "/readyz") return new Response(null, { status: registered ? 200 : 503 });
+    if (new URL(request.url).pathname === "/readyz") {
+      return notReady === undefined ? new Response(null) : Response.json({ detail: notReady }, { status: 503 });
+    }
     return Response.json({ service: instance.service, instance: id, pid: process.pid });
   });
   const registration = createRegistration({
@@ -28,8 +30,9 @@ async function run(): Promise<void> {
   });
 
   while (!signal.aborted) {
-    registered = await attempt(() => registration.register());
-    if (!registered) {
+    const failure = await attempt(() => registration.register());
+    notReady = failure === undefined ? undefined : `It could not register: ${failure}`;
+    if (failure !== undefined) {
       await sleep(systemClock, HEARTBEAT_MS, signal);
       continue;
     }
@@ -48,14 +51,15 @@ async function stayPresent(registration: InstanceRegistration, forMs: number, si
   }
 }
 
-/** Whether it went well. A registrar that is away is what a demo is there to show: said, and tried again. */
-async function attempt(work: () => Promise<void>): Promise<boolean> {
+/** What went wrong, if anything. A registrar that is away is what a demo is there to show: said, and tried again. */
+async function attempt(work: () => Promise<void>): Promise<string | undefined> {
   try {
     await work();
-    return true;
+    return undefined;
   } catch (error) {
-    console.error(messageOf(error));
-    return false;
+    const failure = messageOf(error);
+    console.error(failure);
+    return failure;
   }
 }
 

@@ -1,19 +1,23 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { createServer, type AddressInfo, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { ServiceAnswer } from "../../contract/http.ts";
+import type { ServiceAnswer, ServicesAnswer } from "../../contract/http.ts";
 import { cacheDirOf } from "../../dev/binaries.ts";
-import { PROJECT_DIR, startTestDev, type TestDev } from "../support/dev.ts";
+import { launchTestDev, PROJECT_DIR, startTestDev, type TestDev } from "../support/dev.ts";
 import { startTestEtcd } from "../support/etcd.ts";
-import { descendantsOf, stillRunning } from "../support/processes.ts";
+import { descendantsOf, stillRunning, type ProcessIdentity } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
 const run = promisify(execFile);
+
+/** As people start it. */
+const NPM = ["npm", "run", "--silent", "dev", "--", "--json"] as const;
+const WAITS_FOR_ETCD = /^the registrar is not ready yet: .*etcd.*$/m;
 
 async function isListening(url: string): Promise<boolean> {
   try {
@@ -24,9 +28,21 @@ async function isListening(url: string): Promise<boolean> {
   }
 }
 
+async function listening({ report }: TestDev): Promise<readonly string[]> {
+  const urls = [report.resolver, report.registrar, report.gateway, report.etcd];
+  const answers = await Promise.all(urls.map(isListening));
+  return urls.filter((_, index) => answers[index]);
+}
+
 function runDirs(): readonly string[] {
   const parent = join(cacheDirOf(process.env), "dev");
   return existsSync(parent) ? readdirSync(parent) : [];
+}
+
+/** Those of these processes: other tests run dev at the same time. */
+function runDirsOf(processes: readonly ProcessIdentity[]): readonly string[] {
+  const pids = new Set(processes.map(({ pid }) => String(pid)));
+  return runDirs().filter((name) => pids.has(name));
 }
 
 describe("dev", () => {
@@ -76,6 +92,13 @@ describe("dev", () => {
     expect(instances.map(({ id }) => id)).toEqual(["web-1", "web-2", "web-3"]);
   });
 
+  it("counts every demo instance in the list of services when it says that it is ready", async () => {
+    const response = await dev.resolver("/v1/services");
+    const { services } = (await response.json()) as ServicesAnswer;
+    const counts = Object.fromEntries(services.map(({ name, instances }) => [name, instances]));
+    expect(counts).toMatchObject({ web: 3, api: 2 });
+  });
+
   it("shows commands that work when pasted, and no part that is killed takes the answers along", async () => {
     const screen = dev.stderr().slice(dev.stderr().indexOf("Everything runs"));
     const commands = [...screen.matchAll(/^ {4}(.+)$/gm)].map((match) => match[1] ?? "");
@@ -99,12 +122,29 @@ describe("dev", () => {
     dev.child.kill("SIGTERM");
     expect(await exited).toEqual([0, null]);
     expect(stillRunning(processes)).toEqual([]);
-    for (const url of [dev.report.resolver, dev.report.registrar, dev.report.gateway, dev.report.etcd]) {
-      expect(await isListening(url)).toBe(false);
-    }
+    expect(await listening(dev)).toEqual([]);
     expect(runDirs()).not.toContain(String(dev.child.pid));
     expect(readdirSync(temporary)).toEqual([]);
   });
+});
+
+describe("dev through npm", () => {
+  it.each(["SIGINT", "SIGTERM"] as const)(
+    "ends with 0 on a %s that npm alone gets, and npm ends last",
+    async (signal) => {
+      const dev = await startTestDev({ command: NPM });
+      const processes = descendantsOf(dev.child.pid ?? 0);
+      // dev itself, etcd, Redis, gateway, registrar, resolver and workerd.
+      expect(processes.length).toBeGreaterThanOrEqual(7);
+      const exited = once(dev.child, "exit");
+      dev.child.kill(signal);
+      expect(await exited).toEqual([0, null]);
+      expect(stillRunning(processes)).toEqual([]);
+      expect(await listening(dev)).toEqual([]);
+      expect(runDirsOf(processes)).toEqual([]);
+    },
+    90_000,
+  );
 });
 
 describe("dev that is killed, or left alone", () => {
@@ -138,15 +178,41 @@ describe("dev that is killed, or left alone", () => {
     }
   }, 90_000);
 
-  it("ends when the process that started npm is killed", async () => {
+  it.each([
+    ["npm", NPM],
     // The shell does something after npm, so that it stays, as a test suite does that started it.
-    const before = runDirs();
-    const dev = await startTestDev({ command: ["sh", "-c", 'npm run --silent dev -- --json "$@"; exit 7', "sh"] });
-    const processes = descendantsOf(dev.child.pid ?? 0);
-    dev.child.kill("SIGKILL");
-    await until("nothing is left", () => stillRunning(processes).length === 0);
-    expect(runDirs()).toEqual(before);
-  }, 60_000);
+    ["the process that started npm", ["sh", "-c", `${NPM.join(" ")} "$@"; exit 7`, "sh"]],
+  ] as const)(
+    "ends when %s is killed",
+    async (_, command) => {
+      const dev = await startTestDev({ command });
+      const processes = descendantsOf(dev.child.pid ?? 0);
+      dev.child.kill("SIGKILL");
+      await until("nothing is left", () => stillRunning(processes).length === 0);
+      expect(runDirsOf(processes)).toEqual([]);
+    },
+    60_000,
+  );
+
+  it("says within seconds what it waits for when an etcd of someone else's does not answer, and can be ended", async () => {
+    const blackHole = createServer();
+    blackHole.listen({ host: "127.0.0.1", port: 0 });
+    await once(blackHole, "listening");
+    const { port } = blackHole.address() as AddressInfo;
+    const endpoint = `http://127.0.0.1:${port}`;
+    const dev = launchTestDev({ env: { FINGERPOST_ETCD_ENDPOINTS: endpoint } });
+    try {
+      await until("the gateway runs", () => /^the gateway runs at/m.test(dev.stderr()), { timeoutMs: 30_000 });
+      // A machine that is busy with other tests bundles and starts slowly.
+      await until("the wait is told", () => WAITS_FOR_ETCD.test(dev.stderr()), { timeoutMs: 20_000 });
+      expect(WAITS_FOR_ETCD.exec(dev.stderr())?.[0]).toContain(`with etcd at ${endpoint}`);
+    } finally {
+      const exited = once(dev.child, "exit");
+      dev.child.kill("SIGTERM");
+      expect(await exited).toEqual([0, null]);
+      blackHole.close();
+    }
+  }, 90_000);
 
   it("says what failed when a part does not start, and leaves nothing", async () => {
     const folder = mkdtempSync(join(tmpdir(), "fingerpost-path-"));
