@@ -135,6 +135,27 @@ describe("a publisher", () => {
     ]);
   });
 
+  it("publishes on its way out also what etcd has answered and its watch has yet to deliver", async () => {
+    const etcd = createEtcd({ endpoints: [etcdServer.endpoint], ...etcdServer.user, ...parts });
+    ending.push(() => etcd.close());
+    let delayMs = 0;
+    const slow: Etcd = {
+      ...etcd,
+      watch: (prefix, from, handlers) =>
+        etcd.watch(prefix, from, {
+          ...handlers,
+          onEvents: (events) => void parts.clock.after(delayMs, () => handlers.onEvents(events)),
+        }),
+    };
+    await put("web", "1");
+    const { publisher, close } = start({ etcd: slow });
+    await ready(publisher);
+    delayMs = 400;
+    await remove("web", "1");
+    await close();
+    expect(await stored.snapshot("web")).toMatchObject({ instances: [], tombstoneUntil: expect.any(Number) });
+  });
+
   it("ends the services of a namespace whose last registration went while nobody published", async () => {
     await put("web", "1", "elsewhere");
     const first = start();
