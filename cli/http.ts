@@ -1,6 +1,6 @@
 import type { Problem } from "../contract/problem.ts";
 import { messageOf } from "../kernel/errors.ts";
-import { tokenAdvice, type Target } from "./target.ts";
+import { tokenAdvice, tokenFor, type Target } from "./target.ts";
 
 /** How long a command waits for an answer. */
 const TIMEOUT_MS = 10_000;
@@ -8,7 +8,12 @@ const TIMEOUT_MS = 10_000;
 export interface CallOptions {
   readonly method?: string;
   readonly body?: unknown;
-  readonly token?: string | undefined;
+}
+
+/** Whom a command asks, and where that is. */
+export interface Asked {
+  readonly target: Target;
+  readonly url: string;
 }
 
 /** A failed call, told as the server told it. */
@@ -22,16 +27,17 @@ export class CallError extends Error {
   }
 }
 
-/** Calls one of our HTTP APIs. Rejects with CallError (`status` 0 when nothing answered), which names what to mend. */
-export async function call(base: string, path: string, options: CallOptions = {}): Promise<unknown> {
-  const url = new URL(path, base);
+/** Calls one of our HTTP APIs, with its token. Rejects with CallError (`status` 0 when nothing answered), which names what to mend. */
+export async function call(asked: Asked, path: string, options: CallOptions = {}): Promise<unknown> {
+  const url = new URL(path, asked.url);
+  const token = tokenFor(asked.target);
   let response: Response;
   try {
     response = await fetch(url, {
       method: options.method ?? "GET",
       headers: {
         accept: "application/json",
-        ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(options.body === undefined ? {} : { "content-type": "application/json" }),
       },
       ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
@@ -44,26 +50,21 @@ export async function call(base: string, path: string, options: CallOptions = {}
   const text = await response.text();
   const json = isJson(response) ? (JSON.parse(text) as unknown) : undefined;
   if (response.ok) return json;
-  throw new CallError(response.status, explain(response.status, json, url));
+  throw new CallError(response.status, explain(response.status, json, asked));
 }
 
 function isJson(response: Response): boolean {
   return /^application\/(problem\+)?json\b/.test(response.headers.get("content-type") ?? "");
 }
 
-function explain(status: number, json: unknown, url: URL): string {
-  if (!isProblem(json)) return `${url.origin} answered ${status}`;
+function explain(status: number, json: unknown, { target, url }: Asked): string {
+  if (!isProblem(json)) return `${url} answered ${status}`;
   const rules = (json.errors ?? []).map(({ pointer, parameter, detail }) => {
     const place = parameter ?? pointer ?? "";
     return `\n  ${place === "" ? "the body" : place} ${detail}`;
   });
-  const hint = status === 401 ? ` ${tokenAdvice(targetOf(url.pathname))}` : "";
+  const hint = status === 401 ? ` ${tokenAdvice(target)}` : "";
   return `${json.detail}${hint}${rules.join("")}`;
-}
-
-/** Registrations and its own state are the registrar's; all else that a command asks for is the resolver's. */
-function targetOf(path: string): Target {
-  return /^\/v1\/status$|\/services\/[^/]+\/instances\//.test(path) ? "registrar" : "resolver";
 }
 
 function isProblem(json: unknown): json is Problem {

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { ServicesAnswer } from "../../contract/http.ts";
 import { call } from "../http.ts";
-import { addResolverTarget, namespaceOption, namespacePath, tokenFor } from "../target.ts";
+import { addResolverTarget, namespaceOption, namespacePath } from "../target.ts";
 import { table } from "../table.ts";
 
 /** Names asked for at once. */
@@ -29,7 +29,7 @@ async function ls(options: LsOptions): Promise<void> {
   do {
     const query = new URLSearchParams({ limit: String(PAGE_SIZE), ...(next === undefined ? {} : { cursor: next }) });
     const path = `${namespacePath(options.namespace)}/services?${query}`;
-    const page = (await call(options.resolver, path, { token: tokenFor("resolver") })) as ServicesAnswer;
+    const page = (await call({ target: "resolver", url: options.resolver }, path)) as ServicesAnswer;
     services.push(...page.services);
     next = page.next;
   } while (next !== undefined);

@@ -5,8 +5,8 @@ import { createBackoff } from "../../kernel/backoff.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
-import { call, CallError } from "../http.ts";
-import { addRegistrarTarget, namespaceOption, namespacePath, tokenFor } from "../target.ts";
+import { call, CallError, type Asked } from "../http.ts";
+import { addRegistrarTarget, namespaceOption, namespacePath } from "../target.ts";
 
 interface RegisterOptions {
   readonly address: string;
@@ -50,11 +50,11 @@ export function addRegister(program: Command): void {
 async function register(service: string, options: RegisterOptions): Promise<void> {
   const signal = shutdownSignal();
   const id = options.id ?? `${hostname()}-${options.port}`;
-  const token = tokenFor("registrar");
+  const asked: Asked = { target: "registrar", url: options.registrar };
   const path = `${namespacePath(options.namespace)}/services/${encodeURIComponent(service)}/instances/${encodeURIComponent(id)}`;
   const body = registration(options);
 
-  await call(options.registrar, path, { method: "PUT", body, token });
+  await call(asked, path, { method: "PUT", body });
   console.log(`registered ${service}/${id}; Ctrl-C deregisters it`);
 
   const intervalMs = (options.ttl * 1000) / 3;
@@ -64,7 +64,7 @@ async function register(service: string, options: RegisterOptions): Promise<void
     await sleep(systemClock, failing ? backoff.next() : intervalMs, signal);
     if (signal.aborted) break;
     try {
-      await heartbeat(options.registrar, path, body, token);
+      await heartbeat(asked, path, body);
       if (failing) console.error("the registrar answers again");
       failing = false;
       backoff.reset();
@@ -74,17 +74,17 @@ async function register(service: string, options: RegisterOptions): Promise<void
       failing = true;
     }
   }
-  await call(options.registrar, path, { method: "DELETE", token });
+  await call(asked, path, { method: "DELETE" });
   console.log(`deregistered ${service}/${id}`);
 }
 
 /** One heartbeat; a registrar that does not know the instance any more is given the registration again. */
-async function heartbeat(registrar: string, path: string, body: unknown, token: string | undefined): Promise<void> {
+async function heartbeat(asked: Asked, path: string, body: unknown): Promise<void> {
   try {
-    await call(registrar, `${path}/heartbeat`, { method: "POST", token });
+    await call(asked, `${path}/heartbeat`, { method: "POST" });
   } catch (error) {
     if (!(error instanceof CallError) || error.status !== 404) throw error;
-    await call(registrar, path, { method: "PUT", body, token });
+    await call(asked, path, { method: "PUT", body });
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { call } from "../http.ts";
-import { addRegistrarTarget, tokenFor } from "../target.ts";
+import { addRegistrarTarget } from "../target.ts";
 
 export function addStatus(program: Command): void {
   const command = program
@@ -8,8 +8,9 @@ export function addStatus(program: Command): void {
     .description("Show how a registrar is, as JSON; the exit code is 1 while it is not ready.");
   addRegistrarTarget(command);
   command.action(async ({ registrar }: { readonly registrar: string }) => {
-    const status = await call(registrar, "/v1/status", { token: tokenFor("registrar") });
+    const asked = { target: "registrar", url: registrar } as const;
+    const status = await call(asked, "/v1/status");
     console.log(JSON.stringify(status, undefined, 2));
-    await call(registrar, "/readyz");
+    await call(asked, "/readyz");
   });
 }
