@@ -68,14 +68,14 @@ function untilSeen(service: string, ids: readonly string[], timeoutMs: number): 
 /** Looks the service up all the time until it is stopped, and then tells what was wrong with any of the answers. */
 function readThroughout(service: string, isRight: (ids: readonly string[]) => boolean) {
   const seen: Lookup[] = [];
-  let stopped = false;
+  const stopping = new AbortController();
   const reading = (async () => {
-    while (!stopped) seen.push(await lookup(service));
+    while (!stopping.signal.aborted) seen.push(await lookup(service));
   })();
   return {
     seen,
     async stop(): Promise<void> {
-      stopped = true;
+      stopping.abort();
       await reading;
       expect(seen.length).toBeGreaterThan(0);
       expect(seen.filter(({ status }) => status !== 200)).toEqual([]);
