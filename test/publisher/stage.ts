@@ -1,0 +1,62 @@
+import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
+import { createDirectStore } from "../../registrar/publisher/redis-direct.ts";
+import type { SnapshotStore } from "../../registrar/publisher/store.ts";
+import { startTestRedis, type TestRedis } from "../support/redis.ts";
+import { until } from "../support/until.ts";
+import { parts, startNamespace, storedIn, type Stored, type TestNamespace } from "./fixture.ts";
+
+/** A real Redis of a test file's own, emptied before each test, and what the tests start on it, ended after each. */
+export interface Stage {
+  readonly redis: TestRedis;
+  readonly store: SnapshotStore;
+  readonly stored: Stored;
+  readonly started: TestNamespace[];
+  start(...args: Parameters<typeof startNamespace> | []): TestNamespace;
+}
+
+/** To be called once, at the top of a test file; its fields are there once the tests run. */
+export function setStage(): Stage {
+  let redis: TestRedis;
+  let store: SnapshotStore;
+  let stored: Stored;
+  const started: TestNamespace[] = [];
+
+  beforeAll(async () => {
+    redis = await startTestRedis();
+    store = createDirectStore({ url: redis.url, ...parts });
+    stored = storedIn(store);
+  });
+  beforeEach(async () => {
+    await redis.cli("FLUSHALL");
+  });
+  afterEach(async () => {
+    await Promise.all(started.splice(0).map((namespace) => namespace.stop()));
+  });
+  afterAll(async () => {
+    await store.close();
+    await redis.close();
+  });
+
+  return {
+    get redis() {
+      return redis;
+    },
+    get store() {
+      return store;
+    },
+    get stored() {
+      return stored;
+    },
+    started,
+    start(...args) {
+      const namespace = args.length === 0 ? startNamespace(store) : startNamespace(...args);
+      started.push(namespace);
+      return namespace;
+    },
+  };
+}
+
+export async function live(namespace: TestNamespace): Promise<void> {
+  await until("the namespace is live", () => namespace.publisher.status().state === "live");
+  await namespace.publisher.flushed();
+}
