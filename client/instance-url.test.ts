@@ -1,18 +1,8 @@
 import { describe, expect, test } from "vitest";
-import type { Instance } from "../contract/snapshot.ts";
+import { instance } from "../test/support/instance.ts";
 import { instanceUrl } from "./instance-url.ts";
 
-const base: Instance = {
-  id: "a",
-  address: "10.0.0.1",
-  port: 8080,
-  protocol: "http",
-  weight: 100,
-  tags: [],
-  metadata: {},
-  status: "up",
-  registeredAt: "2026-01-01T00:00:00.000Z",
-};
+const base = instance("a", { address: "10.0.0.1" });
 
 test.each([
   ["its address and port", {}, "/v1?x=1", "http://10.0.0.1:8080/v1?x=1"],

@@ -64,3 +64,14 @@ it.each<[Env, string[]]>([
 ])("%j is refused, and all that is wrong is named", (env, expected) => {
   expect(wrong(env)).toEqual(expected);
 });
+
+it.each(["http://redis.example.com", "http://127.0.0.1.example.com", "ftp://127.0.0.1", "redis.example.com"])(
+  "Redis' token is never sent to %s, where others could read it",
+  (url) => {
+    expect(wrong({ ...least, UPSTASH_REDIS_REST_URL: url })).toEqual(["UPSTASH_REDIS_REST_URL"]);
+  },
+);
+
+it.each(["http://127.0.0.1:7071", "http://localhost:7071", "http://[::1]:7071"])("a gateway at %s is taken", (url) => {
+  expect(parseEnv({ ...least, UPSTASH_REDIS_REST_URL: url }).redisUrl).toBe(url);
+});

@@ -48,7 +48,9 @@ export function parseEnv(env: Env): WorkerSettings {
   };
 
   const redisUrl = required("UPSTASH_REDIS_REST_URL");
-  if (redisUrl !== "" && !/^https?:\/\//.test(redisUrl)) refuse("UPSTASH_REDIS_REST_URL", "must be an https:// URL");
+  if (redisUrl !== "" && !keepsSecret(redisUrl)) {
+    refuse("UPSTASH_REDIS_REST_URL", "must be an https:// URL, or http:// on a loopback address");
+  }
   const deployment = text("FINGERPOST_DEPLOYMENT") ?? "fingerpost";
   if (!isName(deployment)) refuse("FINGERPOST_DEPLOYMENT", NAME_RULE);
   const freshMs = milliseconds("FINGERPOST_FRESH_MS", FRESHNESS_DEFAULT.freshMs);
@@ -99,4 +101,11 @@ function namespacesOf(text: string, refuse: Refuse): readonly [string, ...string
   if (!names.every(isName)) refuse("FINGERPOST_NAMESPACES", `each ${NAME_RULE}`);
   const [first = "default", ...others] = names;
   return [first, ...others];
+}
+
+/** The token travels with every request, so plain HTTP is for a gateway on the same machine only. */
+function keepsSecret(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname } = new URL(text);
+  return protocol === "https:" || (protocol === "http:" && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname));
 }

@@ -97,6 +97,12 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     }
   }
 
+  /** One at a time: a stalled etcd does not find a heap of beats when it goes on. */
+  function begin(sentAt: number): Promise<void> {
+    writing = write(sentAt).finally(() => (writing = undefined));
+    return writing;
+  }
+
   return {
     seen({ sentAt }) {
       confirm?.(sentAt);
@@ -105,10 +111,10 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     },
     async prove() {
       // After the beat under way: one that was sent a moment ago must not stand for this one.
-      await writing;
+      while (writing) await writing;
       const sentAt = Math.max(clock.now(), sentAtLast + 1);
       const seen = new Promise<void>((resolve) => proofs.push({ sentAt, resolve }));
-      await write(sentAt);
+      await begin(sentAt);
       await seen;
     },
     async run(signal) {
@@ -119,8 +125,7 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
         confirm = (confirmed) => {
           if (confirmed >= sentAt) waiting.abort();
         };
-        // One at a time: a stalled etcd does not find a heap of beats when it goes on.
-        writing ??= write(sentAt).finally(() => (writing = undefined));
+        if (writing === undefined) void begin(sentAt);
         await sleep(clock, Math.min(CONFIRMATION_WAIT_MS, intervalMs / 2), AbortSignal.any([signal, waiting.signal]));
         if (signal.aborted) break;
         options.onBeat();
