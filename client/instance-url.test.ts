@@ -35,8 +35,8 @@ describe("a path cannot lead elsewhere", () => {
   test.each(["/../admin", "/a/../../admin", "/%2e%2e/admin", "/.%2E/admin", "/..", "/../base2/x"])(
     "%j, out of the path of its public URL",
     (path) => {
-      const instance = { ...base, url: "https://api.example.com/base" };
-      expect(() => instanceUrl(instance, path)).toThrow(expect.objectContaining({ code: "invalid_argument" }));
+      const tested = { ...base, url: "https://api.example.com/base" };
+      expect(() => instanceUrl(tested, path)).toThrow(expect.objectContaining({ code: "invalid_argument" }));
     },
   );
 });

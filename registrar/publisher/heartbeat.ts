@@ -111,7 +111,7 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     },
     async prove() {
       // After the beat under way: one that was sent a moment ago must not stand for this one.
-      while (writing) await writing;
+      await writing;
       const sentAt = Math.max(clock.now(), sentAtLast + 1);
       const seen = new Promise<void>((resolve) => proofs.push({ sentAt, resolve }));
       await begin(sentAt);
