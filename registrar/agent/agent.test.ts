@@ -151,6 +151,53 @@ describe("a registration", () => {
   });
 });
 
+describe("an instance that lives with its agent", () => {
+  const none = { type: "none" } as const;
+
+  it("needs no heartbeat, and is told apart in what is shown", async () => {
+    const { agent, stored, live } = agentOnMemory();
+    expect(await agent.register(a, request(), none)).toMatchObject({ liveness: none });
+    await live(120);
+    expect(stored(a)?.status).toBe("up");
+    await agent.heartbeat(a);
+    expect(agent.list({ namespace: "default", limit: 1 }).instances).toMatchObject([{ liveness: none }]);
+  });
+
+  it("can come from heartbeats and go back to them", async () => {
+    const { agent, stored, live } = agentOnMemory();
+    await agent.register(a, request());
+    await agent.register(a, request(), none);
+    await live(60);
+    expect(stored(a)?.status).toBe("up");
+    await agent.register(a, request());
+    await live(4);
+    expect(stored(a)?.status).toBe("down");
+  });
+
+  it("drains as any other", async () => {
+    const { agent, stored, live } = agentOnMemory({ drainSeconds: 5 });
+    await agent.register(a, request(), none);
+    await agent.drain(a);
+    await live(6);
+    expect(stored(a)).toBeUndefined();
+  });
+
+  it("whose first write got no answer is cleaned up, unless it is registered after all", async () => {
+    const { etcd, agent, stored, live } = agentOnMemory();
+    await agent.register(ref("c"), request(), none);
+    etcd.fault = () => "answer-lost";
+    await expect(agent.register(a, request(), none)).rejects.toMatchObject({ code: "unavailable" });
+    await expect(agent.register(ref("b"), request(), none)).rejects.toMatchObject({ code: "unavailable" });
+    expect([stored(a), stored(ref("b"))]).toMatchObject([{ status: "up" }, { status: "up" }]);
+    etcd.fault = well;
+    await agent.register(ref("b"), request(), none);
+    await live(30);
+    expect(stored(a)).toBeUndefined();
+    expect(agent.counts().instances).toBe(2);
+    expect(stored(ref("b"))?.status).toBe("up");
+  });
+});
+
 describe("a draining instance", () => {
   it("is put as draining, and removed after its time whatever heartbeats come", async () => {
     const { agent, stored, beat } = agentOnMemory({ drainSeconds: 5 });

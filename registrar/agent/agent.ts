@@ -14,13 +14,13 @@ import type { Etcd, KeyValue } from "../etcd/port.ts";
 import { startAudit } from "./audit.ts";
 import { mustRegister, toCallerError, unavailable } from "./caller-errors.ts";
 import { createDepartures, HEARTBEAT_CAUSE } from "./departures.ts";
-import { createHeartbeats } from "./heartbeats.ts";
-import { toRegistration, viewOf, withStatus, type Held, type HeldView } from "./held.ts";
+import { toRegistration, viewOf, withStatus, type Held, type HeldView, type Liveness } from "./held.ts";
 import { createInstances } from "./instances.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 import { createLeasePool, type LeaseRenewals } from "./lease-pool.ts";
 import { leave } from "./leave.ts";
 import { listHeld, type HeldPage, type ListRequest } from "./listing.ts";
+import { createLivenessWatch } from "./liveness.ts";
 import { createRecovery } from "./recovery.ts";
 import { createTokenBucket, type TokenBucket } from "./token-bucket.ts";
 import { createWrites } from "./writes.ts";
@@ -32,8 +32,6 @@ const CLOSE_BUDGET_MS = 6000;
 const LEAVE_BUDGET_MS = 10_000;
 const INSTANCES_MAX = 100_000;
 const DRAIN_SECONDS = 30;
-/** The least grace time of an instance that is down: a restart or a moved container takes about so long. */
-const DOWN_SECONDS_MIN = 10;
 /** Re-registrations, of up to 127 instances each: about 2,500 instances a second, a small part of what etcd takes. */
 const RECOVERIES_PER_SECOND = 20;
 
@@ -78,8 +76,11 @@ export interface AgentCounts {
  * `resource_exhausted` past a bound, `conflict` when other agents keep writing the same instance.
  */
 export interface Agent {
-  /** Makes or replaces a registration. One that changes nothing is not written, and counts as a heartbeat. */
-  register(ref: InstanceRef, request: RegistrationRequest): Promise<Registered>;
+  /**
+   * Makes or replaces a registration. One that changes nothing is not written, and counts as a heartbeat. `liveness` is
+   * what the request says unless given: `none` is for those who live and die with this process or its configuration.
+   */
+  register(ref: InstanceRef, request: RegistrationRequest, liveness?: Liveness): Promise<Registered>;
   /** Puts an instance that is down up again; otherwise writes nothing. */
   heartbeat(ref: InstanceRef): Promise<void>;
   /** Puts the instance as `draining`; it is removed after a grace time, unless it registers again. */
@@ -104,10 +105,12 @@ export function createAgent(options: AgentOptions): Agent {
   let closing = false;
 
   const queue = createKeyedQueue({ clock });
-  const heartbeats = createHeartbeats({
+  const liveness = createLivenessWatch({
     clock,
+    log,
+    drainSeconds,
+    downSeconds: options.downSeconds,
     onDue: (key) => departures.due(key),
-    onPause: (gapMs) => log.warn({ gapMs: Math.round(gapMs) }, "process stood still; heartbeat deadlines start again"),
   });
   const pool = createLeasePool({
     etcd,
@@ -121,7 +124,7 @@ export function createAgent(options: AgentOptions): Agent {
   });
   const writes = createWrites({ etcd, pool, clock, random });
   const recover = (namespace: string, keys: readonly string[]) => recovery.add(namespace, keys);
-  const instances = createInstances({ pool, writes, heartbeats, recover });
+  const instances = createInstances({ pool, writes, onForget: (key) => liveness.forget(key), recover });
   const recovery = createRecovery({
     pool,
     writes,
@@ -136,8 +139,7 @@ export function createAgent(options: AgentOptions): Agent {
       log.info({ ...held.ref }, "instance has moved to another agent");
     },
   });
-  const graceMsOf = (held: Held) => (options.downSeconds ?? Math.max(held.ttlSeconds, DOWN_SECONDS_MIN)) * 1000;
-  const departures = createDepartures({ instances, queue, heartbeats, log, graceMsOf });
+  const departures = createDepartures({ instances, queue, liveness, log });
   const audit = startAudit({ etcd, pool, instances, queue, clock, log, intervalMs: leaseTtlSeconds * 1000 });
 
   async function operate<T>(key: string, task: () => Promise<T>): Promise<T> {
@@ -169,22 +171,17 @@ export function createAgent(options: AgentOptions): Agent {
     return held;
   }
 
-  function startDeadline(held: Held): void {
-    const draining = held.registration.status === "draining";
-    heartbeats.watch(held.key, (draining ? drainSeconds : held.ttlSeconds) * 1000);
-  }
-
-  function newHeld(ref: InstanceRef, registration: Registration, ttlSeconds: number): Held {
+  function newHeld(ref: InstanceRef, registration: Registration, by: Liveness): Held {
     if (instances.size() >= instancesMax) {
       const message = `This registrar holds ${instancesMax} instances and takes no more.`;
       throw new FingerpostError("resource_exhausted", message, { retryAfterSeconds: 60 });
     }
     const value = encodeRegistration(registration);
     const position = { type: "unwritten" } as const;
-    return { ref, key: instanceKey(ref), ttlSeconds, registration, value, position, confirmed: false };
+    return { ref, key: instanceKey(ref), liveness: by, registration, value, position, confirmed: false };
   }
 
-  async function register(ref: InstanceRef, request: RegistrationRequest): Promise<boolean> {
+  async function register(ref: InstanceRef, request: RegistrationRequest, by: Liveness): Promise<boolean> {
     const key = instanceKey(ref);
     const now = new Date(clock.now()).toISOString();
     const wanted = (registeredAt: string) => toRegistration(ref.instance, request, registeredAt);
@@ -193,34 +190,34 @@ export function createAgent(options: AgentOptions): Agent {
       known?.position.type === "written" &&
       encodeRegistration(wanted(known.registration.registeredAt)) === known.value
     ) {
-      known.ttlSeconds = request.ttlSeconds;
-      if (known.registration.status === "up" || !heartbeats.has(key)) startDeadline(known);
+      known.liveness = by;
+      if (known.registration.status === "up" || !liveness.has(key)) liveness.start(known);
       return false;
     }
-    const held = known ?? newHeld(ref, wanted(now), request.ttlSeconds);
+    const held = known ?? newHeld(ref, wanted(now), by);
     if (!known) instances.add(held);
     try {
       const sinceKnown = known?.confirmed ? known.registration.registeredAt : undefined;
       const created = await put(held, (existing) =>
         wanted(sinceKnown ?? registeredAtOf(existing, ref.instance) ?? now),
       );
-      held.ttlSeconds = request.ttlSeconds;
-      startDeadline(held);
+      held.liveness = by;
+      liveness.start(held);
       return created;
     } catch (error) {
       if (held.position.type === "unwritten") instances.forget(held);
-      else if (instances.get(key) === held && !heartbeats.has(key)) startDeadline(held);
+      else if (instances.get(key) === held && !liveness.has(key)) liveness.start(held);
       throw error;
     }
   }
 
   return {
-    async register(ref, request) {
+    async register(ref, request, by = { type: "heartbeat", ttlSeconds: request.ttlSeconds }) {
       // An instance must still fit when it is down, which adds a cause.
       const largest = toRegistration(ref.instance, request, new Date(clock.now()).toISOString());
       encodeRegistration(withStatus(largest, "down", HEARTBEAT_CAUSE));
       return await operate(instanceKey(ref), async () => {
-        const created = await register(ref, request);
+        const created = await register(ref, request, by);
         return { created, ...viewOf(confirmed(ref)) };
       });
     },
@@ -228,13 +225,13 @@ export function createAgent(options: AgentOptions): Agent {
     async heartbeat(ref) {
       const held = confirmed(ref);
       const { status } = held.registration;
-      if (status === "draining") return;
-      if (status === "up" && held.position.type !== "uncertain") return startDeadline(held);
+      if (status === "draining" || held.liveness.type !== "heartbeat") return;
+      if (status === "up" && held.position.type !== "uncertain") return liveness.start(held);
       await operate(held.key, async () => {
         const current = confirmed(ref);
         if (current.registration.status === "draining") return;
         await changeStatus(current, "up");
-        startDeadline(current);
+        liveness.start(current);
       });
     },
 
@@ -243,7 +240,7 @@ export function createAgent(options: AgentOptions): Agent {
         const held = confirmed(ref);
         if (held.registration.status === "draining" && held.position.type === "written") return;
         await changeStatus(held, "draining");
-        startDeadline(held);
+        liveness.start(held);
       });
     },
 
@@ -265,7 +262,7 @@ export function createAgent(options: AgentOptions): Agent {
 
     async close(how) {
       closing = true;
-      heartbeats.close();
+      liveness.close();
       try {
         const underWay = Promise.all([departures.close(), audit.close(), recovery.close(), queue.idle()]);
         await within(

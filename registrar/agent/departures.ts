@@ -1,9 +1,9 @@
 import { messageOf } from "../../kernel/errors.ts";
 import type { Log } from "../../node/log.ts";
-import type { Heartbeats } from "./heartbeats.ts";
 import { withStatus, type Held } from "./held.ts";
 import type { Instances } from "./instances.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
+import type { LivenessWatch } from "./liveness.ts";
 import { encodeRegistration } from "../../contract/registration.ts";
 
 /** Departures written at a time, so that a crowd which falls silent together does not flood etcd. */
@@ -17,9 +17,8 @@ export const HEARTBEAT_CAUSE = "heartbeat";
 export interface DeparturesOptions {
   readonly instances: Instances;
   readonly queue: KeyedQueue;
-  readonly heartbeats: Heartbeats;
+  readonly liveness: LivenessWatch;
   readonly log: Log;
-  readonly graceMsOf: (held: Held) => number;
 }
 
 /**
@@ -33,7 +32,7 @@ export interface Departures {
 }
 
 export function createDepartures(options: DeparturesOptions): Departures {
-  const { instances, queue, heartbeats, log, graceMsOf } = options;
+  const { instances, queue, liveness, log } = options;
   const waiting = new Set<string>();
   const running = new Set<Promise<void>>();
   let closed = false;
@@ -54,17 +53,20 @@ export function createDepartures(options: DeparturesOptions): Departures {
     try {
       await queue.runAll([key], async () => {
         const held = instances.get(key);
-        if (held && !heartbeats.has(key) && !closed) await settle(held);
+        if (held && !liveness.has(key) && !closed) await settle(held);
       });
     } catch (error) {
       log.debug({ key, error: messageOf(error) }, "departure not written, trying again");
-      if (instances.get(key) && !heartbeats.has(key) && !closed) heartbeats.watch(key, RETRY_MS);
+      if (instances.get(key) && !liveness.has(key) && !closed) liveness.retry(key, RETRY_MS);
     }
   }
 
   async function settle(held: Held): Promise<void> {
     const { ref, key } = held;
-    if (!held.confirmed || held.registration.status !== "up") {
+    const { status } = held.registration;
+    // It came due by its heartbeats, and has been registered in another way since.
+    if (held.confirmed && held.liveness.type !== "heartbeat" && status !== "draining") return;
+    if (!held.confirmed || status !== "up") {
       await instances.remove(held);
       if (held.confirmed) log.info({ ...ref, status: held.registration.status }, "instance removed");
       return;
@@ -82,14 +84,14 @@ export function createDepartures(options: DeparturesOptions): Departures {
         return;
       }
     }
-    if (heartbeats.has(key)) {
+    if (liveness.has(key)) {
       // A heartbeat came, and was answered, while the write was under way.
       const up = withStatus(held.registration, "up");
       await instances.write(held, { registrationAfter: () => up, create: true, takeOver: false });
       return;
     }
-    log.info({ ...ref, ttlSeconds: held.ttlSeconds }, "instance missed its heartbeat");
-    heartbeats.watch(key, graceMsOf(held));
+    log.info({ ...ref }, "instance missed its heartbeat");
+    liveness.startGrace(held);
   }
 
   return {

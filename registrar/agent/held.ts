@@ -1,5 +1,6 @@
 import type { InstanceRef } from "../../contract/etcd-keys.ts";
 import type { Registration, RegistrationRequest, Status } from "../../contract/registration.ts";
+import type { Check } from "../../contract/check.ts";
 import type { PoolLease } from "./lease-pool.ts";
 
 /** Where an instance's key stands in etcd, as far as this agent knows. */
@@ -13,6 +14,15 @@ type Position =
   /** Its lease has ended. It is put again under another. */
   | { readonly type: "lost" };
 
+/** How this agent knows that an instance is up. */
+export type Liveness =
+  /** It says so itself, at least every `ttlSeconds`. */
+  | { readonly type: "heartbeat"; readonly ttlSeconds: number }
+  /** The agent finds out. */
+  | { readonly type: "check"; readonly check: Check }
+  /** It is up for as long as its agent lives. */
+  | { readonly type: "none" };
+
 /**
  * An instance this agent answers for. Its fields change only in the instance's own turn of the queue, but for the
  * position, which the end of its lease makes `lost` at any time.
@@ -20,7 +30,7 @@ type Position =
 export interface Held {
   readonly ref: InstanceRef;
   readonly key: string;
-  ttlSeconds: number;
+  liveness: Liveness;
   /** What etcd has or shall have; `value` is its JSON. */
   registration: Registration;
   value: string;
@@ -33,12 +43,12 @@ export interface Held {
 export interface HeldView {
   readonly namespace: string;
   readonly service: string;
-  readonly ttlSeconds: number;
+  readonly liveness: Liveness;
   readonly instance: Registration;
 }
 
-export function viewOf({ ref: { namespace, service }, ttlSeconds, registration }: Held): HeldView {
-  return { namespace, service, ttlSeconds, instance: registration };
+export function viewOf({ ref: { namespace, service }, liveness, registration }: Held): HeldView {
+  return { namespace, service, liveness, instance: registration };
 }
 
 /**

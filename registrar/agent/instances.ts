@@ -1,6 +1,5 @@
 import { encodeRegistration, type Registration } from "../../contract/registration.ts";
 import { EtcdError, type KeyValue } from "../etcd/port.ts";
-import type { Heartbeats } from "./heartbeats.ts";
 import type { Held } from "./held.ts";
 import type { LeasePool, PoolLease } from "./lease-pool.ts";
 import type { PutOutcome, Writes } from "./writes.ts";
@@ -11,7 +10,8 @@ const LEASES_PER_WRITE_MAX = 3;
 export interface InstancesOptions {
   readonly pool: LeasePool;
   readonly writes: Writes;
-  readonly heartbeats: Heartbeats;
+  /** The agent no longer answers for this instance. */
+  readonly onForget: (key: string) => void;
   /** The lease of these instances has ended; they are to be put again. */
   readonly recover: (namespace: string, keys: readonly string[]) => void;
 }
@@ -50,7 +50,7 @@ export interface Instances {
   loseOne(held: Held): void;
 }
 
-export function createInstances({ pool, writes, heartbeats, recover }: InstancesOptions): Instances {
+export function createInstances({ pool, writes, onForget, recover }: InstancesOptions): Instances {
   const instances = new Map<string, Held>();
 
   async function slotOf(held: Held): Promise<{ readonly lease: PoolLease; readonly expected: number | undefined }> {
@@ -84,7 +84,7 @@ export function createInstances({ pool, writes, heartbeats, recover }: Instances
 
   function forget(held: Held): void {
     if (instances.get(held.key) === held) instances.delete(held.key);
-    heartbeats.forget(held.key);
+    onForget(held.key);
     if ("lease" in held.position) pool.release(held.position.lease, held.key);
   }
 

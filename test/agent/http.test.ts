@@ -36,7 +36,7 @@ describe("PUT of an instance", () => {
     expect(created.body).toEqual({
       namespace: "default",
       service: "web",
-      ttlSeconds: 60,
+      liveness: { type: "heartbeat", ttlSeconds: 60 },
       instance: {
         id: "put-1",
         address: "10.0.0.1",

@@ -1,17 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { createManualClock } from "../../test/support/clock.ts";
-import { createHeartbeats } from "./heartbeats.ts";
+import { createDeadlines } from "./deadlines.ts";
 
 function setUp() {
   const clock = createManualClock();
   const due: string[] = [];
   const pauses: number[] = [];
-  const heartbeats = createHeartbeats({
+  const deadlines = createDeadlines({
     clock,
     onDue: (key) => due.push(key),
     onPause: (gapMs) => pauses.push(gapMs),
   });
-  return { clock, due, pauses, heartbeats };
+  return { clock, due, pauses, deadlines };
 }
 
 /** Time as a process sees it that is never stopped. */
@@ -19,24 +19,24 @@ async function live(clock: ReturnType<typeof createManualClock>, ms: number): Pr
   for (let passed = 0; passed < ms; passed += 50) await clock.advance(50);
 }
 
-describe("a heartbeat deadline", () => {
+describe("a deadline", () => {
   it("comes due once, not before its time and at most a tick after it", async () => {
-    const { clock, due, heartbeats } = setUp();
+    const { clock, due, deadlines } = setUp();
     await live(clock, 100);
-    heartbeats.watch("a", 3000);
+    deadlines.watch("a", 3000);
     await live(clock, 2950);
     expect(due).toEqual([]);
     await live(clock, 350);
     expect(due).toEqual(["a"]);
     await live(clock, 10_000);
     expect(due).toEqual(["a"]);
-    expect(heartbeats.size()).toBe(0);
+    expect(deadlines.size()).toBe(0);
   });
 
   it("never comes due while heartbeats arrive", async () => {
-    const { clock, due, heartbeats } = setUp();
+    const { clock, due, deadlines } = setUp();
     for (let beat = 0; beat < 30; beat++) {
-      heartbeats.watch("a", 3000);
+      deadlines.watch("a", 3000);
       await live(clock, 1000);
     }
     expect(due).toEqual([]);
@@ -45,23 +45,23 @@ describe("a heartbeat deadline", () => {
   });
 
   it("can be brought forward", async () => {
-    const { clock, due, heartbeats } = setUp();
-    heartbeats.watch("a", 60_000);
-    heartbeats.watch("a", 1000);
+    const { clock, due, deadlines } = setUp();
+    deadlines.watch("a", 60_000);
+    deadlines.watch("a", 1000);
     await live(clock, 1300);
     expect(due).toEqual(["a"]);
   });
 
   it("does not come due once it is forgotten, nor after close", async () => {
-    const { clock, due, heartbeats } = setUp();
-    heartbeats.watch("a", 1000);
-    heartbeats.watch("b", 1000);
-    heartbeats.forget("a");
+    const { clock, due, deadlines } = setUp();
+    deadlines.watch("a", 1000);
+    deadlines.watch("b", 1000);
+    deadlines.forget("a");
     await live(clock, 1300);
     expect(due).toEqual(["b"]);
-    heartbeats.watch("c", 1000);
-    heartbeats.close();
-    heartbeats.watch("d", 1000);
+    deadlines.watch("c", 1000);
+    deadlines.close();
+    deadlines.watch("d", 1000);
     await live(clock, 1300);
     expect(due).toEqual(["b"]);
   });
@@ -70,13 +70,13 @@ describe("a heartbeat deadline", () => {
     const { clock, due, pauses } = setUp();
     // The timer fires late and only once after a stop, as it does in a process that gets SIGCONT.
     const stopped = { stopMs: 0 };
-    const heartbeats = createHeartbeats({
+    const deadlines = createDeadlines({
       clock: { ...clock, monotonic: () => clock.monotonic() + stopped.stopMs },
       onDue: (key) => due.push(key),
       onPause: (gapMs) => pauses.push(gapMs),
     });
-    heartbeats.watch("a", 3000);
-    heartbeats.watch("b", 8000);
+    deadlines.watch("a", 3000);
+    deadlines.watch("b", 8000);
     await live(clock, 1000);
     stopped.stopMs = 60_000;
     await live(clock, 2700);
@@ -90,15 +90,15 @@ describe("a heartbeat deadline", () => {
   });
 
   it("takes no timer while nothing is watched", async () => {
-    const { clock, heartbeats } = setUp();
+    const { clock, deadlines } = setUp();
     let planned = 0;
     const counting = { ...clock, after: (ms: number, run: () => void) => (planned++, clock.after(ms, run)) };
-    const idle = createHeartbeats({ clock: counting, onDue: () => {}, onPause: () => {} });
+    const idle = createDeadlines({ clock: counting, onDue: () => {}, onPause: () => {} });
     idle.watch("a", 1000);
     idle.forget("a");
     const before = planned;
     await live(clock, 2000);
     expect(planned).toBe(before);
-    heartbeats.close();
+    deadlines.close();
   });
 });

@@ -1,11 +1,11 @@
 import type { Cancel, Clock } from "../../kernel/clock.ts";
 
-/** How late a missed heartbeat may be noticed. Shorter costs wake-ups, longer adds to the time of every departure. */
+/** How late a deadline may come due. Shorter costs wake-ups, longer adds to the time of every departure. */
 const TICK_MS = 250;
 /** A gap between two ticks from which on this process counts as having been stopped, rather than slow. */
 const PAUSE_MS = 5000;
 
-export interface HeartbeatsOptions {
+export interface DeadlinesOptions {
   readonly clock: Clock;
   /** A deadline has passed. The key is no longer watched until `watch` is called for it again. */
   readonly onDue: (key: string) => void;
@@ -17,7 +17,7 @@ export interface HeartbeatsOptions {
  * Deadlines by key, on the monotonic clock. While a process is stopped it hears no heartbeat, so after a pause every
  * deadline starts again: its own silence must not count against the instances.
  */
-export interface Heartbeats {
+export interface Deadlines {
   /** Starts a deadline `periodMs` from now, instead of the one there may be. */
   watch(key: string, periodMs: number): void;
   has(key: string): boolean;
@@ -34,7 +34,7 @@ interface Deadline {
   slot: number;
 }
 
-export function createHeartbeats({ clock, onDue, onPause }: HeartbeatsOptions): Heartbeats {
+export function createDeadlines({ clock, onDue, onPause }: DeadlinesOptions): Deadlines {
   const deadlines = new Map<string, Deadline>();
   // One key is in one slot, so that a removal leaves nothing behind and memory follows the number of instances.
   const slots = new Map<number, Set<string>>();
