@@ -10,3 +10,9 @@ export function serviceKey(namespace: string, service: string): string {
 export function catalogKey(namespace: string): string {
   return `fp:{${namespace}}:catalog`;
 }
+
+/** The service whose snapshot is under this key; undefined for the namespace's other keys. */
+export function serviceOfKey(namespace: string, key: string): string | undefined {
+  const prefix = serviceKey(namespace, "");
+  return key.startsWith(prefix) ? key.slice(prefix.length) : undefined;
+}

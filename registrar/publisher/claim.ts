@@ -5,7 +5,7 @@ import { isName } from "../../contract/names.ts";
 import { catalogKey, headKey } from "../../contract/redis-keys.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../node/log.ts";
-import type { Published } from "./commit-plan.ts";
+import type { Published } from "./published.ts";
 import { commit, FOREIGN_GUARD, headGuard } from "./commit-script.ts";
 import { readText } from "./read-script.ts";
 import type { SnapshotStore } from "./store.ts";

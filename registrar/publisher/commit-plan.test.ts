@@ -4,8 +4,10 @@ import type { Head } from "../../contract/head.ts";
 import { catalogKey } from "../../contract/redis-keys.ts";
 import { decodeSnapshot, type Instance } from "../../contract/snapshot.ts";
 import { instance } from "../../test/support/instance.ts";
-import { CHUNK_BYTES_MAX, CHUNK_KEYS_MAX, planCommit, type CommitInput, type Published } from "./commit-plan.ts";
-import { headGuard } from "./commit-script.ts";
+import { planCommit, type CommitInput, type PlannedRequest } from "./commit-plan.ts";
+import { COMMIT_SCRIPT, headGuard } from "./commit-script.ts";
+import type { Published } from "./published.ts";
+import { REQUEST_BYTES_MAX, REQUEST_KEYS_MAX } from "./request-size.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 21);
 
@@ -36,7 +38,7 @@ function published(services: Record<string, number> = {}, head: Partial<Head> = 
   };
 }
 
-function plan(input: Partial<CommitInput>) {
+function planOf(input: Partial<CommitInput>) {
   return planCommit({
     published: published(),
     type: "changes",
@@ -49,6 +51,27 @@ function plan(input: Partial<CommitInput>) {
     catalogDue: false,
     ...input,
   });
+}
+
+/** A whole commit, with every request made at the first try. */
+function plan(input: Partial<CommitInput>) {
+  const steps = planOf(input);
+  const requests: PlannedRequest[] = [];
+  for (;;) {
+    requests.push(steps.request());
+    const result = steps.made();
+    if (!result) continue;
+    const chunks = requests.map(({ writes }) => writes);
+    return { requests, chunks, result, changes: steps.changes(), writesCatalog: steps.writesCatalog() };
+  }
+}
+
+/** As Upstash's protocol sends it: the larger of the two ways. */
+function requestBytes({ writes, head = "" }: PlannedRequest): number {
+  const keys = writes.map(({ key }) => key);
+  const values = writes.flatMap(({ value, expiresInMs }) => [value, String(expiresInMs ?? "")]);
+  const command = ["EVAL", COMMIT_SCRIPT, String(keys.length + 1), "head", ...keys, "guard", "guard", head, ...values];
+  return Buffer.byteLength(JSON.stringify(command));
 }
 
 describe("a planned commit", () => {
@@ -110,15 +133,16 @@ describe("a planned commit", () => {
 
   it("splits a large batch into bounded requests, the names before all and the exact catalog last", () => {
     const changed = Array.from({ length: 450 }, (_, index) => `s${index}`);
-    const { chunks, result } = plan({
+    const { requests, chunks, result } = plan({
       published: published({ gone: 1 }),
       changed: [...changed, "gone"],
       instancesOf: (service) => (service === "gone" ? [] : instances(service, 2, "x".repeat(2000))),
     });
-    for (const chunk of chunks) {
-      expect(chunk.length).toBeLessThanOrEqual(CHUNK_KEYS_MAX);
-      expect(chunk.reduce((bytes, { value }) => bytes + value.length, 0)).toBeLessThanOrEqual(CHUNK_BYTES_MAX);
+    for (const request of requests) {
+      expect(request.writes.length).toBeLessThanOrEqual(REQUEST_KEYS_MAX);
+      expect(requestBytes(request)).toBeLessThanOrEqual(REQUEST_BYTES_MAX);
     }
+    expect(requests.map(({ head }) => head !== undefined)).toEqual(requests.map((_, at) => at === requests.length - 1));
     const writes = chunks.flat();
     const announced = decodeCatalog(writes[0]?.value ?? "", "default");
     expect(announced.revision).toBe(10);

@@ -1,39 +1,39 @@
-import { encodeCatalog } from "../../contract/catalog.ts";
-import { encodeHead, type Head, type Ring } from "../../contract/head.ts";
-import { catalogKey } from "../../contract/redis-keys.ts";
 import type { Instance } from "../../contract/snapshot.ts";
-import { headGuard, type HeadGuard, type Write } from "./commit-script.ts";
-import { addToRing, emptyRing, type RingChange } from "./ring.ts";
+import { FingerpostError } from "../../kernel/errors.ts";
+import type { HeadGuard, Write } from "./commit-script.ts";
+import { announcement, endCommit, type Published } from "./published.ts";
+import { createBatch, isOversized } from "./request-size.ts";
+import type { RingChange } from "./ring.ts";
 import { snapshotWrite, tombstoneWrite, type SnapshotStamp } from "./snapshot-builder.ts";
 
-/**
- * Of one request to Redis: Lua runs one script at a time, and REST services take requests of a bounded size. A snapshot
- * that is larger by itself goes alone.
- */
-export const CHUNK_BYTES_MAX = 1024 * 1024;
-export const CHUNK_KEYS_MAX = 200;
-
-/** What Redis holds of a namespace, as of this publisher's last commit or claim. */
-export interface Published {
-  readonly head: Head;
-  readonly guard: HeadGuard;
-  /** Instances by service. After a claim: the services that may be there, each with 0. */
-  readonly services: ReadonlyMap<string, number>;
-  /** The catalog in Redis has other names or counts than `services`. */
-  readonly catalogStale: boolean;
+/** One request to Redis, to be made under the plan's guard. */
+export interface PlannedRequest {
+  readonly writes: readonly Write[];
+  /** With the last one. */
+  readonly head?: string;
 }
 
+/**
+ * A commit, one request after the other. A service is serialised once its request is next, so that filling a
+ * namespace holds one request in memory and not all of it.
+ */
 export interface CommitPlan {
-  readonly namespace: string;
   readonly guard: HeadGuard;
-  /** Made in order under the guard, the head with the last. At least one, which may be empty. */
-  readonly chunks: readonly (readonly Write[])[];
-  readonly headText: string;
-  /** How many services it publishes anew; 0 for a heartbeat. */
-  readonly changes: number;
-  readonly writesCatalog: boolean;
-  /** What Redis holds afterwards. */
-  readonly result: Published;
+  /** The request to make now: with the same bytes until it was `made`, however often it is tried. */
+  request(): PlannedRequest;
+  /** It was made: goes on to the next. After the last, what Redis holds now. */
+  made(): Published | undefined;
+  /** Whether the request is one snapshot, and larger than a request should be. */
+  isOversized(): boolean;
+  /**
+   * Redis does not take the request for its size. Of many snapshots it makes one request each; one alone it leaves
+   * out, and says whose that was. Undefined when there is nothing in the request to do without.
+   */
+  shrink(): { readonly leftOut: string | undefined } | undefined;
+  /** How many services are published anew by what has been serialised so far; 0 for a heartbeat. */
+  changes(): number;
+  /** The last request writes the catalog. */
+  writesCatalog(): boolean;
 }
 
 export interface CommitInput {
@@ -42,6 +42,7 @@ export interface CommitInput {
   readonly type: "fill" | "changes";
   /** The services to publish anew; none for a heartbeat. */
   readonly changed: Iterable<string>;
+  /** Asked once for each of `changed`, when it is serialised. */
   readonly instancesOf: (service: string) => readonly Instance[];
   readonly etcdRevision: number;
   /** What is published anew has at least this revision. */
@@ -53,103 +54,149 @@ export interface CommitInput {
   readonly catalogDue: boolean;
 }
 
-/** Plans one commit, all of its bytes included: what is tried again after an unknown outcome must be the same. */
-export function planCommit(input: CommitInput): CommitPlan {
-  const { published, type, etcdRevision, nowMs } = input;
-  const { namespace, epoch } = published.head;
-  const services = new Map(published.services);
-  const writes: Write[] = [];
-  const changes: RingChange[] = [];
-  let countsChanged = false;
+/** One service serialised. */
+interface Change {
+  readonly service: string;
+  readonly write: Write;
+  /** Instances; undefined for a service that has ended. */
+  readonly count: number | undefined;
+}
 
+type Outcome = "made" | "too_large";
+
+export function planCommit(input: CommitInput): CommitPlan {
+  const { published, etcdRevision, nowMs } = input;
+  const { namespace, epoch } = published.head;
+  const isFill = input.type === "fill";
   const revisionNext = Math.max(etcdRevision, input.revisionMin, published.head.revision + 1);
   const stamp: SnapshotStamp = { namespace, epoch, revision: revisionNext, etcdRevision, nowMs };
-  for (const service of input.changed) {
-    const instances = input.instancesOf(service);
-    const before = services.get(service);
-    if (instances.length > 0) {
-      writes.push(snapshotWrite(stamp, service, instances));
-      changes.push({ service, change: "added" });
-      services.set(service, instances.length);
-    } else if (before !== undefined) {
-      writes.push(tombstoneWrite(stamp, service));
-      changes.push({ service, change: "removed" });
-      services.delete(service);
+  const queue = [...input.changed];
+  let position = 0;
+  /** Serialised, with no place in the request before. */
+  let carried: Change | undefined;
+  let changes = 0;
+  let writesCatalog = false;
+  /** The snapshots in the request to make now. */
+  let current: readonly Change[] = [];
+  let leftOut: string | undefined;
+  const ringChanges: RingChange[] = [];
+  const counts = new Map<string, number | undefined>();
+
+  function serialiseNext(): Change | undefined {
+    while (position < queue.length) {
+      const service = queue[position++] as string;
+      const instances = input.instancesOf(service);
+      if (instances.length > 0) {
+        return { service, write: snapshotWrite(stamp, service, instances), count: instances.length };
+      }
+      if (published.services.has(service)) return { service, write: tombstoneWrite(stamp, service), count: undefined };
+      // The rest came and went between two commits: nobody has heard of it.
     }
-    // The rest came and went between two commits: nobody has heard of it.
-    countsChanged ||= before !== services.get(service);
+    return undefined;
   }
 
-  const filled = type === "fill";
-  const revision = filled || changes.length > 0 ? revisionNext : published.head.revision;
-  const ring: Ring = filled ? emptyRing(revision) : addToRing(published.head.ring, changes, revision);
-  const several = toChunks(writes).length > 1;
-  const stale = published.catalogStale || countsChanged;
-  const mustWriteCatalog = filled || several || ring.floor > published.head.catalogRevision;
-  const writesCatalog = mustWriteCatalog || (stale && input.catalogDue);
-  if (writesCatalog) writes.push(catalogWrite(namespace, epoch, revision, services));
-  if (several) {
-    // A publisher that dies between two chunks leaves services that no head tells of. Their names are written before
+  /** As many of the services that are left as fit one request. */
+  function nextBatch() {
+    const batch = createBatch();
+    const batched: Change[] = [];
+    for (;;) {
+      const change = carried ?? serialiseNext();
+      carried = undefined;
+      if (change === undefined) return { batch, batched, isLast: true };
+      if (!batch.fits(change.write)) {
+        carried = change;
+        return { batch, batched, isLast: false };
+      }
+      batch.add(change.write);
+      batched.push(change);
+      changes++;
+    }
+  }
+
+  function* send(batched: readonly Change[]): Generator<PlannedRequest, void, Outcome> {
+    current = batched;
+    const outcome = yield { writes: batched.map(({ write }) => write) };
+    const [first] = batched;
+    if (outcome === "made") {
+      ringChanges.push(...batched.map(ringChangeOf));
+      for (const { service, count } of batched) counts.set(service, count);
+    } else if (batched.length > 1) {
+      for (const change of batched) yield* send([change]);
+    } else if (first) {
+      leftOut = first.service;
+      changes--;
+      // A try whose outcome nobody knows may have written it all the same: its name must not get lost.
+      if (!published.services.has(leftOut)) counts.set(leftOut, 0);
+    }
+  }
+
+  /** The commit's end, once everything but `batched` is in Redis. */
+  function end(batched: readonly Change[], catalogForced: boolean) {
+    const ended = endCommit({
+      published,
+      isFill,
+      changes: [...ringChanges, ...batched.map(ringChangeOf)],
+      counts: new Map([...counts, ...batched.map(({ service, count }) => [service, count] as const)]),
+      revisionNext,
+      etcdRevision,
+      nowMs,
+      confirmedAt: input.confirmedAt,
+      catalogDue: input.catalogDue,
+      catalogForced,
+    });
+    current = batched;
+    writesCatalog = ended.catalog !== undefined;
+    const writes = [...batched.map(({ write }) => write), ...(ended.catalog ? [ended.catalog] : [])];
+    return { ...ended, request: { writes, head: ended.headText } };
+  }
+
+  function* requests(): Generator<PlannedRequest, Published, Outcome> {
+    let { batch, batched, isLast } = nextBatch();
+    const announces = !isLast && queue.some((service) => !published.services.has(service));
+    // A publisher that dies between two requests leaves services that no head tells of. Their names are written before
     // them, with the revision that is still the head's, so that whoever claims next finds them and ends those it must.
-    const names = new Map([...services, ...published.services]);
-    writes.unshift(catalogWrite(namespace, epoch, published.head.revision, names));
-  }
-
-  const head: Head = {
-    ...published.head,
-    revision,
-    etcdRevision,
-    complete: published.head.complete || filled,
-    heartbeatAt: nowMs,
-    confirmedAt: input.confirmedAt,
-    services: services.size,
-    instances: sum(services.values()),
-    catalogRevision: writesCatalog ? revision : published.head.catalogRevision,
-    ring,
-  };
-  const headText = encodeHead(head);
-  return {
-    namespace,
-    guard: published.guard,
-    chunks: toChunks(writes),
-    headText,
-    changes: changes.length,
-    writesCatalog,
-    result: { head, guard: headGuard(headText), services, catalogStale: stale && !writesCatalog },
-  };
-}
-
-function catalogWrite(
-  namespace: string,
-  epoch: number,
-  revision: number,
-  services: ReadonlyMap<string, number>,
-): Write {
-  const sorted = [...services].toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  return {
-    key: catalogKey(namespace),
-    value: encodeCatalog({ namespace, epoch, revision, services: new Map(sorted) }),
-  };
-}
-
-function toChunks(writes: readonly Write[]): Write[][] {
-  let chunk: Write[] = [];
-  const chunks = [chunk];
-  let bytes = 0;
-  for (const write of writes) {
-    const size = Buffer.byteLength(write.key) + Buffer.byteLength(write.value);
-    if (chunk.length > 0 && (chunk.length === CHUNK_KEYS_MAX || bytes + size > CHUNK_BYTES_MAX)) {
-      chunks.push((chunk = []));
-      bytes = 0;
+    if (announces) yield { writes: [announcement(published, queue)] };
+    while (!isLast) {
+      yield* send(batched);
+      ({ batch, batched, isLast } = nextBatch());
     }
-    chunk.push(write);
-    bytes += size;
+    // Nearly every commit is one request and no more: snapshots, catalog and head together.
+    const last = end(batched, isFill || announces);
+    const [first] = batched;
+    const isApart = first && (isOversized(first.write) || (last.catalog && !batch.fits(last.catalog)));
+    if (!isApart && (yield last.request) === "made") return last.result();
+    if (isApart) yield* send(batched);
+    else for (const change of batched) yield* send([change]);
+    const alone = end([], isFill || announces);
+    yield alone.request;
+    return alone.result();
   }
-  return chunks;
+
+  const steps = requests();
+  let step = steps.next();
+
+  return {
+    guard: published.guard,
+    request() {
+      if (step.done) throw new FingerpostError("internal", "A commit that is done has no further request.");
+      return step.value;
+    },
+    made() {
+      step = steps.next("made");
+      return step.done ? step.value : undefined;
+    },
+    isOversized: () => current.length === 1 && current[0] !== undefined && isOversized(current[0].write),
+    shrink() {
+      if (current.length === 0) return undefined;
+      leftOut = undefined;
+      step = steps.next("too_large");
+      return { leftOut };
+    },
+    changes: () => changes,
+    writesCatalog: () => writesCatalog,
+  };
 }
 
-function sum(counts: Iterable<number>): number {
-  let total = 0;
-  for (const count of counts) total += count;
-  return total;
+function ringChangeOf({ service, count }: Change): RingChange {
+  return { service, change: count === undefined ? "removed" : "added" };
 }

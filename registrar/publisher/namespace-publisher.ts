@@ -1,13 +1,17 @@
-import { headKey } from "../../contract/redis-keys.ts";
+import { headKey, serviceOfKey } from "../../contract/redis-keys.ts";
 import { createBackoff } from "../../kernel/backoff.ts";
 import { sleep, type Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
+import { createBacklog } from "./backlog.ts";
 import type { CatalogState } from "./catalog-state.ts";
 import { claimNamespace, type Leadership } from "./claim.ts";
-import { planCommit, type CommitPlan, type Published } from "./commit-plan.ts";
+import { planCommit, type CommitPlan } from "./commit-plan.ts";
 import { commit } from "./commit-script.ts";
+import type { Published } from "./published.ts";
+import { createRedisAudit, type RedisAuditReport } from "./redis-audit.ts";
+import { isTooLarge } from "./redis-errors.ts";
 import { instancesToPublish } from "./snapshot-builder.ts";
 import type { SnapshotStore } from "./store.ts";
 import { createWaker } from "./waker.ts";
@@ -20,6 +24,10 @@ export const CATALOG_INTERVAL_MS = 5000;
 const RETRY_BACKOFF = { baseMs: 100, capMs: 2000 };
 /** About when a refused claim is tried again. */
 const REFUSED_RETRY_MS = 5000;
+/** After so many failed tries of a snapshot that is a request by itself, what else there is goes first. */
+const OVERSIZED_TRIES_MAX = 3;
+/** Services named in a status; the log names each. */
+const NAMED_MAX = 5;
 
 /** What a try to commit came to; `services` is how many it publishes anew, 0 for a heartbeat. */
 export type PublishResult = "committed" | "refused" | "failed";
@@ -28,6 +36,8 @@ export interface PublishHooks {
   readonly onPublish?: (result: PublishResult, services: number) => void;
   /** From the oldest event of etcd in a commit to the commit. */
   readonly onPublishLag?: (seconds: number) => void;
+  /** A key in Redis was found to differ from what was written there; it is written again. */
+  readonly onRedisDifference?: (of: "head" | "catalog" | "snapshot") => void;
 }
 
 export interface NamespacePublisherOptions extends PublishHooks {
@@ -35,6 +45,8 @@ export interface NamespacePublisherOptions extends PublishHooks {
   readonly catalog: CatalogState;
   readonly store: SnapshotStore;
   readonly adopt: boolean;
+  /** In which every key in Redis is compared once with what was written there. */
+  readonly auditIntervalMs: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -43,7 +55,9 @@ export interface NamespacePublisherOptions extends PublishHooks {
 /** A commit under way: it is tried again as it is until its outcome is known. */
 interface Commit {
   readonly plan: CommitPlan;
-  readonly chunksDone: number;
+  /** Since when its request is tried, monotonic, and how often it has failed. */
+  readonly requestedAtMs: number;
+  readonly failures: number;
   /** When etcd told of the oldest change in it, monotonic; undefined for a heartbeat or a fill. */
   readonly receivedAtMs: number | undefined;
 }
@@ -69,8 +83,9 @@ export interface NamespaceStatus {
   readonly instances: number;
   /** RFC 3339. */
   readonly lastCommitAt?: string;
-  /** Of the tries since the last success. */
+  /** Of the tries since the last success, or which services are left out. */
   readonly lastError?: string;
+  readonly audit: RedisAuditReport;
 }
 
 /** Publishes one namespace for as long as its process leads. */
@@ -89,13 +104,15 @@ export interface NamespacePublisher {
 }
 
 export function createNamespacePublisher(options: NamespacePublisherOptions): NamespacePublisher {
-  const { namespace, catalog, store, adopt, clock, random, log, onPublish, onPublishLag } = options;
+  const { namespace, catalog, store, adopt, clock, random, log, onPublish, onPublishLag, onRedisDifference } = options;
   const waker = createWaker();
-  /** By service, when etcd told of the first change that is not in a commit yet. One entry a service. */
-  const dirty = new Map<string, number>();
+  const backlog = createBacklog();
+  const audit = createRedisAudit({ namespace, store, intervalMs: options.auditIntervalMs, clock, random });
   let state: State = { type: "unclaimed" };
   let running = false;
   let beatDue = false;
+  /** A commit was refused. If we still lead, nobody else had a right to that head. */
+  let headDiffers = false;
   let reclaimDue = false;
   let confirmedAt = 0;
   let catalogWrittenAtMs = -Infinity;
@@ -147,32 +164,46 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
         return;
       case "claimed": {
         published = result.published;
+        audit.reset();
+        if (headDiffers) onRedisDifference?.("head");
+        headDiffers = false;
         const { epoch, revision, complete } = published.head;
         log.info({ namespace, epoch, revision, complete }, "Claimed the namespace in Redis; filling it");
-        const changed = new Set([...published.services.keys(), ...catalog.services(namespace)]);
+        const nowMs = clock.monotonic();
+        const services = [...published.services.keys(), ...catalog.services(namespace)];
+        const changed = new Map(services.map((service) => [service, nowMs]));
         state = { type: "filling", commit: plan(published, "fill", changed) };
       }
     }
   }
 
-  /** Waits for something to publish, and plans it. */
+  /** Waits for something to publish, and plans it; looks at a page of what is there when that is due. */
   async function planNext(from: Published, signal: AbortSignal): Promise<void> {
-    if (dirty.size === 0 && !beatDue) {
-      endFlushes();
-      await waker.wait(signal);
-      if (dirty.size > 0) await sleep(clock, GROUPING_MS, signal);
-    } else {
-      state = { type: "live", published: from, commit: plan(from, "changes", [...dirty.keys()]) };
+    const nowMs = clock.monotonic();
+    const due = backlog.due(nowMs);
+    if (audit.dueAtMs() <= nowMs) return checkPage(from);
+    if (due.size > 0 || beatDue) {
+      state = { type: "live", published: from, commit: plan(from, "changes", due) };
+      return;
     }
+    if (!backlog.isWaiting()) endFlushes();
+    const untilMs = Math.min(backlog.nextAtMs(), audit.dueAtMs());
+    const cancel = untilMs === Infinity ? undefined : clock.after(untilMs - nowMs, () => waker.wake());
+    await waker.wait(signal);
+    cancel?.();
+    if (backlog.due(clock.monotonic()).size > 0) await sleep(clock, GROUPING_MS, signal);
   }
 
-  /** Plans with the catalog as it is now: whatever was dirty until now is in it. */
-  function plan(from: Published, type: "fill" | "changes", changed: Iterable<string>): Commit {
+  /** Plans with the catalog as it is when a service's turn comes: whatever has changed until then is in it. */
+  function plan(from: Published, type: "fill" | "changes", changed: ReadonlyMap<string, number>): Commit {
     const commitPlan = planCommit({
       published: from,
       type,
-      changed,
-      instancesOf: (service) => instancesToPublish(catalog.registrations(namespace, service)),
+      changed: changed.keys(),
+      instancesOf(service) {
+        backlog.take(service);
+        return instancesToPublish(catalog.registrations(namespace, service));
+      },
       etcdRevision: catalog.revision(),
       revisionMin: revisionOwn + 1,
       nowMs: clock.now(),
@@ -180,45 +211,101 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       catalogDue: clock.monotonic() - catalogWrittenAtMs >= CATALOG_INTERVAL_MS,
     });
     let receivedAtMs: number | undefined;
-    if (type === "changes") for (const at of dirty.values()) receivedAtMs = Math.min(at, receivedAtMs ?? at);
-    dirty.clear();
+    if (type === "changes") for (const at of changed.values()) receivedAtMs = Math.min(at, receivedAtMs ?? at);
     beatDue = false;
-    return { plan: commitPlan, chunksDone: 0, receivedAtMs };
+    return { plan: commitPlan, requestedAtMs: clock.monotonic(), failures: 0, receivedAtMs };
   }
 
-  /** Makes the next chunk of a commit. */
+  /** Makes the next request of a commit. */
   async function advance(under: Commit): Promise<void> {
-    const { plan: commitPlan, chunksDone } = under;
-    const isLast = chunksDone === commitPlan.chunks.length - 1;
+    const { plan: commitPlan, requestedAtMs } = under;
+    const { writes, head } = commitPlan.request();
     const result = await commit(store, {
       headKey: headKey(namespace),
       guard: commitPlan.guard,
-      writes: commitPlan.chunks[chunksDone] ?? [],
-      ...(isLast ? { head: commitPlan.headText } : {}),
+      writes,
+      ...(head === undefined ? {} : { head }),
     }).catch((error: unknown) => {
-      onPublish?.("failed", commitPlan.changes);
+      onPublish?.("failed", commitPlan.changes());
+      const isHopeless = isTooLarge(error) || (commitPlan.isOversized() && under.failures + 1 >= OVERSIZED_TRIES_MAX);
+      if (isHopeless && shrink(under, error)) return "shrunk" as const;
+      goOn({ ...under, failures: under.failures + 1 });
       throw error;
     });
+    if (result === "shrunk") return;
     if (result === "refused") {
-      onPublish?.("refused", commitPlan.changes);
+      onPublish?.("refused", commitPlan.changes());
       log.warn({ namespace }, "A commit was refused, since Redis holds another head");
+      headDiffers = true;
       state = { type: "unclaimed" };
-    } else if (isLast) {
-      finish(under);
-    } else {
-      // Still the state it was taken from: nothing else moves it while a commit is under way.
-      state = { ...(state as Extract<State, { commit: unknown }>), commit: { ...under, chunksDone: chunksDone + 1 } };
+      return;
     }
+    audit.wrote(writes, requestedAtMs);
+    for (const { key, value } of writes) {
+      const service = serviceOfKey(namespace, key);
+      if (service !== undefined) backlog.written(service, Buffer.byteLength(value), clock.monotonic());
+    }
+    const end = commitPlan.made();
+    if (end) finish(under, end);
+    else goOn({ ...under, requestedAtMs: clock.monotonic(), failures: 0 });
   }
 
-  function finish({ plan: commitPlan, receivedAtMs }: Commit): void {
-    published = commitPlan.result;
+  /** Goes on without what Redis will not take. False when there is nothing to do without. */
+  function shrink(under: Commit, error: unknown): boolean {
+    const { writes } = under.plan.request();
+    const shrunk = under.plan.shrink();
+    if (!shrunk) return false;
+    const { leftOut } = shrunk;
+    if (leftOut !== undefined) {
+      const bytes = writes.reduce((sum, { value }) => sum + Buffer.byteLength(value), 0);
+      // A try whose outcome nobody knows may have written it all the same.
+      for (const { key } of writes) audit.forget(key);
+      backlog.withhold(leftOut, clock.monotonic());
+      log.error({ namespace, service: leftOut, bytes }, `A snapshot is left out: ${messageOf(error)}`);
+    }
+    goOn({ ...under, requestedAtMs: clock.monotonic(), failures: 0 });
+    return true;
+  }
+
+  /** Still the state it was taken from: nothing else moves it while a commit is under way. */
+  function goOn(under: Commit): void {
+    state = { ...(state as Extract<State, { commit: unknown }>), commit: under };
+  }
+
+  function finish({ plan: commitPlan, receivedAtMs }: Commit, end: Published): void {
+    published = end;
     state = { type: "live", published, commit: undefined };
     revisionOwn = published.head.revision;
     lastCommitAtMs = clock.now();
-    if (commitPlan.writesCatalog) catalogWrittenAtMs = clock.monotonic();
-    onPublish?.("committed", commitPlan.changes);
+    if (commitPlan.writesCatalog()) catalogWrittenAtMs = clock.monotonic();
+    onPublish?.("committed", commitPlan.changes());
     if (receivedAtMs !== undefined) onPublishLag?.((clock.monotonic() - receivedAtMs) / 1000);
+  }
+
+  /** Has whatever is not as it was written written again. */
+  async function checkPage(from: Published): Promise<void> {
+    const differing = await audit.checkPage(from.guard);
+    if (differing === "moved") {
+      // As a refused commit: the claim finds out whose head it is.
+      headDiffers = true;
+      state = { type: "unclaimed" };
+      return;
+    }
+    const nowMs = clock.monotonic();
+    for (const key of differing) {
+      log.warn({ namespace, key }, "Redis holds something else than was written, and is written again");
+      const service = serviceOfKey(namespace, key);
+      onRedisDifference?.(service === undefined ? "catalog" : "snapshot");
+      if (service === undefined) {
+        state = { type: "live", published: { ...from, catalogStale: true }, commit: undefined };
+        catalogWrittenAtMs = -Infinity;
+        beatDue = true;
+      } else {
+        // Also where it has ended: its name must be known for its tombstone to be written once more.
+        if (!from.services.has(service)) from.services.set(service, 0);
+        backlog.add([service], nowMs);
+      }
+    }
   }
 
   function failed(error: unknown): void {
@@ -232,6 +319,14 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     for (const resolve of flushWaiters.splice(0)) resolve();
   }
 
+  function trouble(): string | undefined {
+    const withheld = backlog.withheld();
+    if (lastError !== undefined || withheld.length === 0) return lastError;
+    const names = withheld.slice(0, NAMED_MAX).join(", ");
+    return `Redis does not take the snapshots of ${withheld.length} services, which are left out: ${names}`;
+  }
+
+  const withTrouble = (text: string | undefined) => (text === undefined ? {} : { lastError: text });
   const isDeposed = () => state.type === "deposed";
 
   return {
@@ -254,14 +349,14 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       running = false;
       const end = isDeposed() ? "deposed" : "stopped";
       state = { type: "unclaimed" };
-      dirty.clear();
+      backlog.clear();
+      audit.reset();
       endFlushes();
       return end;
     },
     changed(services) {
       if (!running) return;
-      const receivedAtMs = clock.monotonic();
-      for (const service of services) if (!dirty.has(service)) dirty.set(service, receivedAtMs);
+      backlog.add(services, clock.monotonic());
       waker.wake();
     },
     beat(confirmed) {
@@ -287,7 +382,8 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       services: published?.head.services ?? 0,
       instances: published?.head.instances ?? 0,
       ...(lastCommitAtMs === undefined ? {} : { lastCommitAt: new Date(lastCommitAtMs).toISOString() }),
-      ...(lastError === undefined ? {} : { lastError }),
+      ...withTrouble(trouble()),
+      audit: audit.report(),
     }),
   };
 }

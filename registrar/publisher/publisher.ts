@@ -18,6 +18,11 @@ import { createNamespacePublisher, type NamespaceStatus, type PublishHooks } fro
 import type { SnapshotStore } from "./store.ts";
 
 export const HEARTBEAT_INTERVAL_MS_DEFAULT = 2000;
+/**
+ * Lower costs Redis more: it hashes all it holds for us once in this time, as little as that is. Higher, and what
+ * somebody changed by hand is served for longer.
+ */
+export const AUDIT_INTERVAL_SECONDS_DEFAULT = 300;
 /** Requests to Redis at a time, of all namespaces. */
 const STORE_CONCURRENCY_MAX = 16;
 /** How long the end of a process waits for its last changes to reach Redis. */
@@ -42,6 +47,8 @@ export interface PublisherOptions extends PublishHooks {
    * Lower costs etcd and Redis a write each time; higher makes every answer look older.
    */
   readonly heartbeatIntervalMs?: number;
+  /** How often Redis and etcd are compared with what is held here. */
+  readonly auditIntervalSeconds?: number;
   /** How long nobody publishes after a leader has died. */
   readonly electionTtlSeconds?: number;
   readonly randomBytes: (count: number) => Uint8Array;
@@ -87,6 +94,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
   const { etcd, leases, clock, random, log, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT } = options;
   const id = `${options.name}/${Math.floor(random() * 2 ** 32).toString(36)}`;
   const store = boundStore(options.store, STORE_CONCURRENCY_MAX);
+  const auditIntervalMs = 1000 * (options.auditIntervalSeconds ?? AUDIT_INTERVAL_SECONDS_DEFAULT);
   const closing = new AbortController();
   const listed = Promise.withResolvers<void>();
   const catalog = createCatalogState((key) => log.warn({ key }, "A value in etcd is not a registration; left out"));
@@ -94,7 +102,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
   const namespaces = createNamespaces({
     configured: options.namespaces,
     inUse: () => catalog.namespaces(),
-    create: (namespace) => createNamespacePublisher({ ...options, namespace, catalog, store }),
+    create: (namespace) => createNamespacePublisher({ ...options, namespace, catalog, store, auditIntervalMs }),
     onFollowed: (followed) => leading?.start(followed),
     clock,
     log,

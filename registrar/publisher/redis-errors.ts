@@ -6,8 +6,21 @@ import { FingerpostError } from "../../kernel/errors.ts";
  * credentials.
  */
 export function redisRefusal(message: string): FingerpostError {
+  if (/max (request|single record|record) size exceeded/i.test(message)) return redisTooLarge();
   const code = /^[A-Z]{2,32}\b/.exec(message)?.[0];
   return new FingerpostError("unavailable", `Redis refused a command${code === undefined ? "" : ` (${code})`}.`);
+}
+
+/** Redis' answer that the request is larger than it takes. Trying it again does not help. */
+export function redisTooLarge(): FingerpostError {
+  return new FingerpostError(
+    "invalid_argument",
+    "Redis refused a request for its size. Raise its limit, or register the instances under several services.",
+  );
+}
+
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof FingerpostError && error.code === "invalid_argument";
 }
 
 export function redisUnreachable(reason: string): FingerpostError {

@@ -142,14 +142,14 @@ describe("a claim", () => {
     const dying: SnapshotStore = {
       ...stage.store,
       evaluate(script, keys, args) {
-        if (script === COMMIT_SCRIPT && ++commits > 2) return Promise.reject(new Error("died"));
+        if (script === COMMIT_SCRIPT && ++commits > 3) return Promise.reject(new Error("died"));
         return stage.store.evaluate(script, keys, args);
       },
     };
     const first = startNamespace(dying);
     stage.started.push(first);
     for (let index = 0; index < 450; index++) first.put(`s${index}`, "1");
-    await until("the first chunk is written", () => commits > 2);
+    await until("the first snapshots are written", () => commits > 3);
     await first.stop();
     expect(await stage.stored.snapshot("s0")).toMatchObject({ instances: [{ id: "1" }] });
     expect(await stage.stored.head()).toMatchObject({ complete: false });

@@ -63,7 +63,15 @@ export function startNamespace(
   let revision = options.etcdRevision ?? 0;
   const catalog = createCatalogState(() => {});
   const stopping = new AbortController();
-  const publisher = createNamespacePublisher({ catalog, store, adopt: false, ...parts, ...options, namespace });
+  const publisher = createNamespacePublisher({
+    catalog,
+    store,
+    adopt: false,
+    auditIntervalMs: 300_000,
+    ...parts,
+    ...options,
+    namespace,
+  });
   const leadership = { identity: "identity-a", revision: 1, verify: () => Promise.resolve(true), ...options };
   const running = publisher.run(leadership, stopping.signal);
 
