@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { decodeCatalog } from "../../contract/catalog.ts";
 import type { Head } from "../../contract/head.ts";
-import { catalogKey } from "../../contract/redis-keys.ts";
+import { catalogKey, serviceKey } from "../../contract/redis-keys.ts";
 import { decodeSnapshot, type Instance } from "../../contract/snapshot.ts";
 import { instance } from "../../test/support/instance.ts";
 import { planCommit, type CommitInput, type PlannedRequest } from "./commit-plan.ts";
@@ -168,5 +168,112 @@ describe("a planned commit", () => {
       catalogRevision: 20,
       ring: { floor: 20, entries: [] },
     });
+  });
+
+  it("serialises each service once, as it is when its request is next", () => {
+    const changed = Array.from({ length: 2000 }, (_, index) => `s${index}`);
+    const asked: string[] = [];
+    const steps = planOf({
+      type: "fill",
+      changed,
+      instancesOf(service) {
+        asked.push(service);
+        return instances(service, 10);
+      },
+    });
+    expect(asked.length).toBeLessThanOrEqual(REQUEST_KEYS_MAX + 1);
+    let requests = 1;
+    while (!steps.made()) requests++;
+    expect(asked).toEqual(changed);
+    expect(requests).toBeLessThanOrEqual(changed.length / REQUEST_KEYS_MAX + 3);
+    expect(steps.changes()).toBe(changed.length);
+  });
+
+  it("keeps to the size of a request also where a document is all quotes, or beyond ASCII", () => {
+    for (const padding of ['"'.repeat(1500), "\u00e9".repeat(1500)]) {
+      const changed = Array.from({ length: 150 }, (_, index) => `s${index}`);
+      const { requests } = plan({ changed, instancesOf: (service) => instances(service, 3, padding) });
+      for (const request of requests) expect(requestBytes(request)).toBeLessThanOrEqual(REQUEST_BYTES_MAX);
+      expect(requests.length).toBeLessThan(6);
+    }
+  });
+
+  it("sends a snapshot that is larger than a request should be by itself, the head after it", () => {
+    const { requests, result } = plan({
+      published: published({ large: 1, small: 1 }, { instances: 2 }),
+      changed: ["small", "large"],
+      instancesOf: (service) => instances(service, service === "large" ? 5000 : 1, "x".repeat(300)),
+    });
+    expect(requests.map(({ writes, head }) => [writes.map(({ key }) => key), head !== undefined])).toEqual([
+      [["fp:{default}:s:small"], false],
+      [["fp:{default}:s:large"], false],
+      [[], true],
+    ]);
+    expect(result.head).toMatchObject({ services: 2, instances: 5001 });
+  });
+
+  it("leaves out the one snapshot that Redis refuses for its size, and publishes the others", () => {
+    const steps = planOf({
+      published: published({ b: 2 }, { instances: 2 }),
+      changed: ["a", "b", "c", "huge"],
+      instancesOf: (service) => instances(service, service === "huge" ? 50 : 1, "x".repeat(300)),
+      catalogDue: true,
+    });
+    const limit = 10_000;
+    const written: string[] = [];
+    const leftOut: (string | undefined)[] = [];
+    let result: Published | undefined;
+    while (!result) {
+      const request = steps.request();
+      if (requestBytes(request) <= limit) {
+        written.push(...request.writes.map(({ key }) => key));
+        result = steps.made();
+      } else {
+        const shrunk = steps.shrink();
+        expect(shrunk).toBeDefined();
+        if (shrunk?.leftOut !== undefined) leftOut.push(shrunk.leftOut);
+      }
+    }
+    expect(leftOut).toEqual(["huge"]);
+    expect(written).toEqual(
+      ["a", "b", "c"].map((service) => serviceKey("default", service)).concat(catalogKey("default")),
+    );
+    expect(steps.changes()).toBe(3);
+    // Its name stays known, in case that a try has reached Redis after all.
+    expect(result.services).toEqual(
+      new Map([
+        ["b", 1],
+        ["a", 1],
+        ["c", 1],
+        ["huge", 0],
+      ]),
+    );
+    expect(result.head).toMatchObject({ services: 4, instances: 3 });
+    expect(result.head.ring.entries.map(([, service]) => service)).toEqual(["a", "b", "c"]);
+  });
+
+  it("has nothing to leave out of a request without snapshots", () => {
+    expect(planOf({}).shrink()).toBeUndefined();
+  });
+
+  it("counts instances over many commits as often as they are read anew", () => {
+    let now = published();
+    const sizes = new Map<string, number>();
+    for (let round = 1; round <= 60; round++) {
+      const service = `s${(round * 7) % 13}`;
+      const count = (round * 5) % 4;
+      if (count === 0) sizes.delete(service);
+      else sizes.set(service, count);
+      now = plan({
+        published: now,
+        changed: [service],
+        instancesOf: () => instances(service, count),
+        catalogDue: round % 3 === 0,
+      }).result;
+      const instancesNow = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+      expect(now.head).toMatchObject({ services: sizes.size, instances: instancesNow });
+      expect(now.services).toEqual(sizes);
+      if (now.names) expect(now.names).toEqual([...sizes.keys()].toSorted());
+    }
   });
 });
