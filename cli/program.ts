@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { messageOf } from "../kernel/errors.ts";
 import { addDev } from "./commands/dev.ts";
+import { addEtcdSetup } from "./commands/etcd-setup.ts";
 import { addGateway } from "./commands/gateway.ts";
 import { addLookup } from "./commands/lookup.ts";
 import { addLs } from "./commands/ls.ts";
@@ -24,7 +25,17 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     .showHelpAfterError("(--help lists what it takes)");
   // In the order in which the data flows. The processes themselves are loaded by the command that runs them, so that
   // a lookup does not wait for gRPC to load.
-  for (const add of [addRegistrar, addGateway, addResolver, addDev, addRegister, addLookup, addLs, addStatus]) {
+  for (const add of [
+    addEtcdSetup,
+    addRegistrar,
+    addGateway,
+    addResolver,
+    addDev,
+    addRegister,
+    addLookup,
+    addLs,
+    addStatus,
+  ]) {
     add(program);
   }
   for (const command of program.commands) command.copyInheritedSettings(program);

@@ -35,3 +35,9 @@ export function parseInstanceKey(key: string): InstanceRef | undefined {
   if (rest.length > 0 || !isName(namespace) || !isName(service) || !isName(instance)) return undefined;
   return { namespace, service, instance };
 }
+
+/** The namespace a key is in; undefined for our own keys and for those of others. */
+export function parseNamespace(key: string): string | undefined {
+  const [namespace = ""] = key.startsWith(ETCD_PREFIX) ? key.slice(ETCD_PREFIX.length).split("/") : [];
+  return isName(namespace) ? namespace : undefined;
+}

@@ -1,7 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { ETCD_PREFIX } from "../contract/etcd-keys.ts";
 import type { Clock } from "../kernel/clock.ts";
+import { applySetup } from "../registrar/etcd/setup/apply.ts";
+import { createAuthAdmin } from "../registrar/etcd/setup/auth-admin.ts";
+import { rightsOf } from "../registrar/etcd/setup/rights.ts";
 import type { Binary } from "./binaries.ts";
 import { startChild, untilReady, type Child } from "./child.ts";
 import { newPassword } from "./password.ts";
@@ -70,27 +72,29 @@ export async function startEtcd(options: EtcdOptions): Promise<EtcdServer> {
 }
 
 /**
- * Turns authentication on in a new cluster: `root`, and a user for the registrar whose one role covers our prefix.
- * WRITE alone would fail the registrar's compares, so the role reads and writes.
+ * Turns authentication on in a new cluster: `root`, and a user with no more rights than a registrar of both roles needs,
+ * in whatever namespace is tried out.
  */
-export async function enableAuth(endpoint: string): Promise<{ root: Credentials; user: Credentials }> {
+export async function enableAuth(endpoint: string, clock: Clock): Promise<{ root: Credentials; user: Credentials }> {
   const root = { username: "root", password: newPassword() };
   const user = { username: "fingerpost", password: newPassword() };
-  const role = "fingerpost";
-  await post(endpoint, "auth/role/add", { name: "root" });
-  await post(endpoint, "auth/role/add", { name: role });
-  await post(endpoint, "auth/role/grant", {
-    name: role,
-    perm: { permType: "READWRITE", key: base64(ETCD_PREFIX), range_end: base64(prefixEnd(ETCD_PREFIX)) },
-  });
-  for (const [account, granted] of [
-    [root, "root"],
-    [user, role],
-  ] as const) {
-    await post(endpoint, "auth/user/add", { name: account.username, password: account.password });
-    await post(endpoint, "auth/user/grant", { user: account.username, role: granted });
+  const admin = createAuthAdmin({ endpoints: [endpoint], credentials: undefined, clock });
+  try {
+    await applySetup(
+      admin,
+      {
+        role: user.username,
+        rights: rightsOf("both", "all"),
+        user: user.username,
+        login: "password",
+        enableAuth: true,
+      },
+      { password: user.password, newPassword: () => user.password, rootPassword: root.password },
+      () => {},
+    );
+  } finally {
+    admin.close();
   }
-  await post(endpoint, "auth/enable", {});
   return { root, user };
 }
 
@@ -103,24 +107,4 @@ async function isHealthy(endpoint: string): Promise<boolean> {
     // Not listening yet; whether it ever will is for the caller's deadline.
     return false;
   }
-}
-
-/** etcd's JSON gateway. The body may hold a password, so an error quotes the path and the answer alone. */
-async function post(endpoint: string, path: string, body: unknown): Promise<void> {
-  const response = await fetch(`${endpoint}/v3/${path}`, {
-    method: "POST",
-    body: JSON.stringify(body),
-    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`etcd refused ${path}: ${text}`);
-}
-
-/** The least key after every key with the prefix, as etcd's ranges want it. */
-function prefixEnd(prefix: string): string {
-  return prefix.slice(0, -1) + String.fromCodePoint((prefix.codePointAt(prefix.length - 1) ?? 0) + 1);
-}
-
-function base64(text: string): string {
-  return Buffer.from(text).toString("base64");
 }

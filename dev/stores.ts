@@ -49,7 +49,7 @@ export async function provideEtcdStore(context: Context): Promise<EtcdStore> {
     const server = await startEtcd({ binary, dir, clientPort, peerPort, clock, signal: stop, onSlow });
     return server.child;
   });
-  const { root, user } = await enableAuth(url);
+  const { root, user } = await enableAuth(url, clock);
   say(`etcd runs at ${url} with authentication on, pid ${part.pid}`);
   const environment = {
     FINGERPOST_ETCD_ENDPOINTS: url,

@@ -1,7 +1,5 @@
-import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { systemClock } from "../../kernel/clock.ts";
-import { messageOf } from "../../kernel/errors.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { isLoopback, parseListenAddress } from "../../node/listen.ts";
 import { createLog, type LogLevel } from "../../node/log.ts";
@@ -9,6 +7,7 @@ import { shutdownSignal } from "../../node/shutdown.ts";
 import type { RegistrarConfig } from "../../registrar/run.ts";
 import { refuse, type ConfigValues } from "../config/load.ts";
 import { addSettings, readSettings } from "../config/options.ts";
+import { readEtcdFiles } from "../config/pem.ts";
 import { flag, list, number, text, textOrUndefined } from "../config/values.ts";
 import { untilShutdown } from "../run.ts";
 
@@ -49,11 +48,7 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
     problems.push("FINGERPOST_ETCD_CERT and FINGERPOST_ETCD_KEY: set both or neither");
   }
   const redis = redisConfig(values, role, problems);
-  const files = {
-    ca: readPem(values, "etcd.ca", problems),
-    cert: readPem(values, "etcd.cert", problems),
-    key: readPem(values, "etcd.key", problems),
-  };
+  const files = readEtcdFiles(values, problems);
   if (problems.length > 0) refuse(...problems);
   return {
     etcd: { endpoints: list(values, "etcd.endpoints"), username, password, ...files },
@@ -83,19 +78,6 @@ function redisConfig(values: ConfigValues, role: string, problems: string[]): Re
     problems.push("UPSTASH_REDIS_REST_TOKEN: is required beside UPSTASH_REDIS_REST_URL");
   } else {
     problems.push("UPSTASH_REDIS_REST_URL (with UPSTASH_REDIS_REST_TOKEN) or FINGERPOST_REDIS_URL: one is required");
-  }
-  return undefined;
-}
-
-function readPem(values: ConfigValues, path: string, problems: string[]): string | undefined {
-  const file = textOrUndefined(values, path);
-  if (file === undefined) return undefined;
-  try {
-    const pem = readFileSync(file, "utf8");
-    if (pem.includes("-----BEGIN ")) return pem;
-    problems.push(`${path}: ${file} is not a PEM file`);
-  } catch (error) {
-    problems.push(`${path}: ${messageOf(error)}`);
   }
   return undefined;
 }

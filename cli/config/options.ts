@@ -7,6 +7,8 @@ export function addSettings(command: Command, process: ProcessName): void {
   command.option("--config <file>", `TOML file (default: ${CONFIG_FILE_DEFAULT}, if there is one)`);
   const withoutFlag: string[] = [];
   for (const setting of settingsOf(process)) {
+    // The command has a flag of its own for it, which says more.
+    if (command.options.some(({ long }) => long === setting.flag?.split(" ")[0])) continue;
     if (setting.flag) command.option(setting.flag, `${setting.help} [${notes(setting)}]`);
     else withoutFlag.push(`  ${setting.env.padEnd(34)}${setting.help} [${notes(setting)}]`);
   }
@@ -15,11 +17,11 @@ export function addSettings(command: Command, process: ProcessName): void {
 
 /** What file, environment and flags come to. Throws ConfigError. */
 export function readSettings(command: Command, process: ProcessName): ConfigValues {
-  const given = command.opts<Record<string, string | boolean>>();
+  const given = command.opts<Record<string, unknown>>();
   const flags = new Map<string, string | boolean>();
   for (const setting of settingsOf(process)) {
     const value = setting.flag === undefined ? undefined : given[optionName(setting.flag)];
-    if (value !== undefined) flags.set(setting.path, value);
+    if (typeof value === "string" || typeof value === "boolean") flags.set(setting.path, value);
   }
   const file = given["config"];
   return loadConfig(process, { file: typeof file === "string" ? file : undefined, env: globalThis.process.env, flags });

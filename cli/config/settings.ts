@@ -3,8 +3,8 @@ import { nameSchema } from "../../contract/names.ts";
 import { LOG_LEVELS } from "../../node/log.ts";
 import { bearer, flagged, httpUrl, keyList, listenAddress, redisUrl, secureUrl, text, whole } from "./rules.ts";
 
-/** The processes that read fingerpost.toml. */
-export type ProcessName = "registrar" | "gateway" | "resolver";
+/** The processes and commands that read fingerpost.toml. */
+export type ProcessName = "registrar" | "gateway" | "resolver" | "etcd-setup";
 
 /**
  * One setting: where it stands in fingerpost.toml (`section.key`, or a bare key at the top), the environment variable
@@ -34,7 +34,7 @@ export const settings: readonly Setting[] = [
     schema: nameSchema,
     default: "default",
     help: "namespace of requests that name none",
-    processes: ["registrar"],
+    processes: ["registrar", "etcd-setup"],
   },
   {
     path: "log_level",
@@ -58,7 +58,7 @@ export const settings: readonly Setting[] = [
     ),
     default: ["http://127.0.0.1:2379"],
     help: "etcd members, separated by commas; one is used at a time",
-    processes: ["registrar"],
+    processes: ["registrar", "etcd-setup"],
   },
   {
     path: "etcd.username",
@@ -67,7 +67,7 @@ export const settings: readonly Setting[] = [
     kind: "text",
     schema: text,
     help: "etcd user; left out, etcd is used without authentication or with a client certificate",
-    processes: ["registrar"],
+    processes: ["registrar", "etcd-setup"],
   },
   {
     path: "etcd.password",
@@ -76,7 +76,7 @@ export const settings: readonly Setting[] = [
     schema: text,
     help: "password of the etcd user",
     secret: true,
-    processes: ["registrar"],
+    processes: ["registrar", "etcd-setup"],
   },
   {
     path: "etcd.ca",
@@ -85,7 +85,7 @@ export const settings: readonly Setting[] = [
     kind: "text",
     schema: text,
     help: "PEM file of the authority that signed etcd's certificate",
-    processes: ["registrar"],
+    processes: ["registrar", "etcd-setup"],
   },
   {
     path: "etcd.cert",
@@ -94,7 +94,7 @@ export const settings: readonly Setting[] = [
     kind: "text",
     schema: text,
     help: "PEM file of the client certificate: needs no password and costs etcd no bcrypt",
-    processes: ["registrar"],
+    processes: ["registrar", "etcd-setup"],
   },
   {
     path: "etcd.key",
@@ -103,7 +103,26 @@ export const settings: readonly Setting[] = [
     kind: "text",
     schema: text,
     help: "PEM file of the private key of the client certificate",
-    processes: ["registrar"],
+    processes: ["registrar", "etcd-setup"],
+  },
+  {
+    path: "etcd.root_username",
+    env: "FINGERPOST_ETCD_ROOT_USERNAME",
+    flag: "--root-username <name>",
+    kind: "text",
+    schema: text,
+    default: "root",
+    help: "etcd user of the role root, who makes the others",
+    processes: ["etcd-setup"],
+  },
+  {
+    path: "etcd.root_password",
+    env: "FINGERPOST_ETCD_ROOT_PASSWORD",
+    kind: "text",
+    schema: text,
+    help: "password of the user who makes the others; not needed with a client certificate of its own",
+    secret: true,
+    processes: ["etcd-setup"],
   },
   {
     path: "redis.rest_url",
@@ -171,7 +190,7 @@ export const settings: readonly Setting[] = [
     schema: v.picklist(["both", "agent", "publisher"], "must be both, agent or publisher"),
     default: "both",
     help: "agent registers instances, publisher follows etcd and publishes to Redis",
-    processes: ["registrar"],
+    processes: ["registrar", "etcd-setup"],
   },
   {
     path: "registrar.lease_ttl_seconds",

@@ -1,7 +1,7 @@
 import type { InstanceRef } from "../../contract/etcd-keys.ts";
 import { DeadlineExceeded } from "../../kernel/deadline.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
-import { EtcdError, type EtcdErrorCode } from "../etcd/port.ts";
+import { EtcdDenied, EtcdError, type EtcdErrorCode } from "../etcd/port.ts";
 
 /** After this an unreachable etcd is worth another try. */
 const RETRY_AFTER_SECONDS = 2;
@@ -16,6 +16,7 @@ const details: Readonly<Partial<Record<EtcdErrorCode, string>>> = {
 /** What a caller of the agent is told: what to do, and nothing of etcd's own text. */
 export function toCallerError(error: unknown): FingerpostError {
   if (error instanceof DeadlineExceeded) return unavailable("etcd did not answer in time.", error);
+  if (error instanceof EtcdDenied) return unavailable(`${details.permission_denied} ${error.advice}`, error);
   const detail = error instanceof EtcdError ? details[error.code] : undefined;
   return detail === undefined ? FingerpostError.from(error) : unavailable(detail, error);
 }

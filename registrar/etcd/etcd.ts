@@ -5,9 +5,10 @@ import { isAuthDisabled } from "./errors.ts";
 import { listPages } from "./list.ts";
 import { createMembers } from "./members.ts";
 import { fromCompare, fromOperation, toKeyValue, toTransactionResult } from "./messages.ts";
-import { EtcdError, type Etcd } from "./port.ts";
+import { EtcdDenied, EtcdError, type Etcd } from "./port.ts";
 import { openRenewalStream } from "./renewals.ts";
 import { attempt, call, type RequestCode, type Send, type Session } from "./session.ts";
+import { rightNeeded } from "./setup/rights.ts";
 import { createTokens } from "./token.ts";
 import { connect, parseEndpoint, type TlsOptions } from "./transport.ts";
 import { openWatch } from "./watch.ts";
@@ -87,22 +88,43 @@ export function createEtcd(options: EtcdOptions): Etcd {
     }
   }
 
+  /** The same, for a call that these keys or prefixes are asked of. */
+  async function requestFor<Response>(
+    keys: readonly string[],
+    method: string,
+    send: Send<Response>,
+  ): Promise<Response> {
+    try {
+      return await request(method, send);
+    } catch (error) {
+      if (!(error instanceof EtcdError) || error.code !== "permission_denied") throw error;
+      throw new EtcdDenied([...new Set(keys.map(rightNeeded))], error);
+    }
+  }
+
   return {
     async get(key) {
       const range = { key: Buffer.from(key) };
-      const { header, kvs } = await request("Range", (transport, call_) => transport.kv.range(range, call_));
+      const { header, kvs } = await requestFor([key], "Range", (transport, call_) => transport.kv.range(range, call_));
       const kv = kvs[0];
       return { entry: kv && toKeyValue(kv), revision: Number(header.revision) };
     },
     list: (prefix, signal) =>
-      listPages((range) => request("Range", (transport, call_) => transport.kv.range(range, call_)), prefix, signal),
+      listPages(
+        (range) => requestFor([prefix], "Range", (transport, call_) => transport.kv.range(range, call_)),
+        prefix,
+        signal,
+      ),
     async transact(compares, success, failure = []) {
       const transaction = {
         compare: compares.map(fromCompare),
         success: success.map(fromOperation),
         failure: failure.map(fromOperation),
       };
-      return toTransactionResult(await request("Txn", (transport, call_) => transport.kv.txn(transaction, call_)));
+      const keys = [...compares, ...success, ...failure].map(({ key }) => key);
+      return toTransactionResult(
+        await requestFor(keys, "Txn", (transport, call_) => transport.kv.txn(transaction, call_)),
+      );
     },
     async grantLease(ttlSeconds) {
       const { ID, TTL } = await request("LeaseGrant", (transport, call_) =>

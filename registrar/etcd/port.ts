@@ -110,3 +110,15 @@ export class EtcdError extends Error {
     this.code = code;
   }
 }
+
+/** `permission_denied`, with what the role lacks. */
+export class EtcdDenied extends EtcdError {
+  /** The rights the call needs, and what grants them: a sentence for operators. */
+  readonly advice: string;
+
+  constructor(rights: readonly string[], cause: EtcdError) {
+    const advice = `It needs ${rights.join(" and ")}, which \`fingerpost etcd-setup\` grants.`;
+    super("permission_denied", `${cause.message}. ${advice}`, cause);
+    this.advice = advice;
+  }
+}

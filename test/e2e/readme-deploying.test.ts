@@ -10,7 +10,6 @@ import { createLog } from "../../node/log.ts";
 import { createEtcd } from "../../registrar/etcd/etcd.ts";
 import { PROJECT_DIR } from "../support/dev.ts";
 import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
-import { provideEtcdctl } from "../support/etcdctl.ts";
 
 const run = promisify(execFile);
 const readme = readFileSync(join(PROJECT_DIR, "README.md"), "utf8");
@@ -28,35 +27,35 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("the README's etcd user", () => {
   let etcd: TestEtcd;
-  let path: string;
   beforeAll(async () => {
-    [etcd, path] = await Promise.all([startTestEtcd(), provideEtcdctl()]);
-  }, 120_000);
+    etcd = await startTestEtcd();
+  });
   afterAll(() => etcd.close());
 
-  it("may read and write our prefix, and nothing else", async () => {
+  it("may read and write its namespace, and nothing else", async () => {
     const env = {
-      PATH: `${path}:${process.env["PATH"]}`,
-      ETCDCTL_API: "3",
-      ETCDCTL_ENDPOINTS: etcd.endpoint,
-      ETCDCTL_USER: `${etcd.root.username}:${etcd.root.password}`,
-      FINGERPOST_ETCD_PASSWORD: "a-password-of-this-test",
+      PATH: `${folder}:${process.env["PATH"]}`,
+      FINGERPOST_ETCD_ENDPOINTS: etcd.endpoint,
+      FINGERPOST_ETCD_ROOT_PASSWORD: etcd.root.password,
+      // The test's etcd comes with a user of the name that is the default.
+      FINGERPOST_ETCD_USERNAME: "of-the-readme",
     };
-    const bash = (script: string) => run("bash", ["-e", "-o", "pipefail", "-c", script], { env });
-    // The test's etcd comes with a user of this name.
-    await bash("etcdctl user delete fingerpost && etcdctl role delete fingerpost");
-    await bash(block("sh etcd"));
+    // As the package installs it.
+    const command = `#!/bin/sh\nexec "${process.execPath}" "${join(PROJECT_DIR, "cli/main.ts")}" "$@"\n`;
+    writeFileSync(join(folder, "fingerpost"), command, { mode: 0o755 });
+    await run("bash", ["-e", "-o", "pipefail", "-c", block("sh etcd")], { env, cwd: folder });
 
     const client = createEtcd({
       endpoints: [etcd.endpoint],
-      username: "fingerpost",
-      password: env.FINGERPOST_ETCD_PASSWORD,
+      username: "of-the-readme",
+      password: readFileSync(join(folder, "etcd-password"), "utf8").trim(),
       clock: systemClock,
       random: systemRandom,
       log: createLog("test", "silent"),
     });
     const put = (key: string) => client.transact([], [{ type: "put", key, value: "x" }]);
     await expect(put("/fingerpost/default/web/1")).resolves.toMatchObject({ succeeded: true });
+    await expect(put("/fingerpost/other/web/1")).rejects.toMatchObject({ code: "permission_denied" });
     await expect(put("/elsewhere")).rejects.toMatchObject({ code: "permission_denied" });
     await expect(client.get("/elsewhere")).rejects.toMatchObject({ code: "permission_denied" });
     await client.close();

@@ -30,7 +30,17 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it("runs as the command fingerpost", async () => {
   const { stdout } = await run(process.execPath, [join(installed, "dist/cli/main.js"), "--help"]);
-  for (const command of ["registrar", "resolver", "gateway", "dev", "register", "lookup", "ls", "status"]) {
+  for (const command of [
+    "etcd-setup",
+    "registrar",
+    "resolver",
+    "gateway",
+    "dev",
+    "register",
+    "lookup",
+    "ls",
+    "status",
+  ]) {
     expect(stdout).toContain(`  ${command} `);
   }
 });

@@ -11,12 +11,15 @@ import { sumSamples } from "./prometheus.ts";
 /** The least cost bcrypt takes: tests are not about how slow a password is. */
 const BCRYPT_COST = 4;
 
-export interface TestEtcd {
+export interface TestEtcd extends BareEtcd {
+  readonly root: Credentials;
+  /** The registrar's: the least rights for both roles, in every namespace. */
+  readonly user: Credentials;
+}
+
+export interface BareEtcd {
   readonly endpoint: string;
   readonly port: number;
-  readonly root: Credentials;
-  /** The registrar's: its role reads and writes our prefix, and nothing else. */
-  readonly user: Credentials;
   readonly pid: number;
   /** SIGKILL unless told otherwise; resolves once it is gone. */
   kill(signal?: NodeJS.Signals): Promise<void>;
@@ -29,8 +32,14 @@ export interface TestEtcd {
   close(): Promise<void>;
 }
 
-/** A real etcd with authentication on, of this test file's own. */
+/** A real etcd of this test file's own, with authentication on. */
 export async function startTestEtcd(options: { readonly extraArgs?: readonly string[] } = {}): Promise<TestEtcd> {
+  const bare = await startBareEtcd(options);
+  return Object.assign(bare, await enableAuth(bare.endpoint, systemClock));
+}
+
+/** The same as etcd is after its installation: without users, and open to everybody. */
+export async function startBareEtcd(options: { readonly extraArgs?: readonly string[] } = {}): Promise<BareEtcd> {
   const binary = await provideEtcd({ cacheDir: cacheDirOf(process.env), clock: systemClock, progress: console.error });
   const dir = mkdtempSync(join(tmpdir(), "fingerpost-etcd-"));
   const clientPort = await findFreePort(systemRandom);
@@ -41,7 +50,6 @@ export async function startTestEtcd(options: { readonly extraArgs?: readonly str
 
   let server: EtcdServer = await launch();
   const { endpoint } = server;
-  const { root, user } = await enableAuth(endpoint);
   const metrics = async () => {
     const response = await fetch(`${endpoint}/metrics`);
     return response.text();
@@ -49,8 +57,6 @@ export async function startTestEtcd(options: { readonly extraArgs?: readonly str
   return {
     endpoint,
     port: clientPort,
-    root,
-    user,
     get pid() {
       return server.child.pid;
     },
