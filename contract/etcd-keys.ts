@@ -28,6 +28,13 @@ export function sentinelKey(agent: string, lease: string): string {
   return `${AGENTS_PREFIX}${agent}/${lease}`;
 }
 
+/** Whose sentinel a key is, and of which lease; undefined for any other key. */
+export function parseSentinelKey(key: string): { readonly agent: string; readonly lease: string } | undefined {
+  if (!key.startsWith(AGENTS_PREFIX)) return undefined;
+  const [agent = "", lease = "", ...rest] = key.slice(AGENTS_PREFIX.length).split("/");
+  return rest.length > 0 || agent === "" || lease === "" ? undefined : { agent, lease };
+}
+
 /** The instance a key stands for; undefined for our own keys and for anything that is not in the layout. */
 export function parseInstanceKey(key: string): InstanceRef | undefined {
   if (!key.startsWith(ETCD_PREFIX)) return undefined;

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { decodeCatalog, encodeCatalog } from "./catalog.ts";
 import { decodeHead, encodeHead } from "./head.ts";
+import { decodeSnapshotFound, type StoredSnapshot } from "./holds.ts";
 import { decodeRegistration, encodeRegistration } from "./registration.ts";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
 
@@ -20,6 +21,14 @@ describe("schema 1", () => {
   it("reads and writes the golden snapshot byte for byte", () => {
     const text = fixture("snapshot");
     expect(encodeSnapshot(decodeSnapshot(text, "default", "web"))).toBe(text);
+  });
+
+  it("reads and writes the golden snapshot with holds byte for byte, and tells a reader none of them", () => {
+    const text = fixture("held");
+    const { holds } = decodeSnapshotFound(text, "default", "web");
+    const snapshot = decodeSnapshot(text, "default", "web");
+    expect(encodeSnapshot({ ...snapshot, holds } as StoredSnapshot)).toBe(text);
+    expect(Object.keys(snapshot)).not.toContain("holds");
   });
 
   it("reads and writes the golden tombstone byte for byte", () => {

@@ -2,7 +2,10 @@ import * as v from "valibot";
 import type { Registration, Status } from "./registration.ts";
 import { decodeDocument, documentEntries, safeInteger, versionNumber } from "./document.ts";
 
-/** `suspect` is a registration that etcd has lost and the publisher still holds: it is served as healthy. */
+/**
+ * `suspect` is a registration that etcd has lost, or has as down, among too many at once to be believed: the publisher
+ * holds it back, and it is served as healthy.
+ */
 export type InstanceStatus = Status | "suspect";
 
 /** A registration as it is published. */

@@ -1,9 +1,12 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { instanceKey } from "../../contract/etcd-keys.ts";
+import { createManualClock } from "../../test/support/clock.ts";
 import { registration } from "../../test/support/instance.ts";
 import type { KeyValue, WatchEvent } from "../etcd/port.ts";
 import { createCatalogState, type CatalogState, type Changes } from "./catalog-state.ts";
+
+const clock = createManualClock();
 
 function entry(key: string, value: string): KeyValue {
   return { key, value, createRevision: 1, modRevision: 1, lease: "0" };
@@ -68,16 +71,18 @@ function changedNames(before: ReturnType<typeof view>, after: ReturnType<typeof 
 }
 
 function names(changes: Changes): string[] {
-  return [...changes].flatMap(([namespace, services]) => [...services].map((one) => `${namespace}/${one}`)).toSorted();
+  return [...changes]
+    .flatMap(([namespace, { services }]) => [...services].map((one) => `${namespace}/${one}`))
+    .toSorted();
 }
 
 describe("the catalog", () => {
   it("is the same by events as by a list of what they lead to", () => {
     fc.assert(
       fc.property(fc.array(write, { maxLength: 30 }), (writes) => {
-        const byEvents = createCatalogState(() => {});
+        const byEvents = createCatalogState(() => {}, clock);
         writes.forEach((one, index) => byEvents.apply([eventOf(one)], index + 1));
-        const byList = createCatalogState(() => {});
+        const byList = createCatalogState(() => {}, clock);
         byList.restore(entriesAfter(writes), writes.length);
         expect(view(byEvents)).toEqual(view(byList));
         expect(byEvents.undecodable()).toBe(byList.undecodable());
@@ -89,7 +94,7 @@ describe("the catalog", () => {
   it("names exactly the services that an event, or a new list, made different", () => {
     fc.assert(
       fc.property(fc.array(write, { maxLength: 20 }), fc.array(write, { maxLength: 20 }), (first, second) => {
-        const catalog = createCatalogState(() => {});
+        const catalog = createCatalogState(() => {}, clock);
         for (const one of first) {
           const before = view(catalog);
           expect(names(catalog.apply([eventOf(one)], 1))).toEqual(changedNames(before, view(catalog)));
@@ -102,7 +107,7 @@ describe("the catalog", () => {
 
   it("tells of a value that is no registration once, by its key, and leaves it out", () => {
     const told: string[] = [];
-    const catalog = createCatalogState((key) => told.push(key));
+    const catalog = createCatalogState((key) => told.push(key), clock);
     const key = instanceKey({ namespace: "default", service: "a", instance: "1" });
     const bad = entry(key, '{"secret":1}');
     catalog.restore([bad], 1);
@@ -118,7 +123,7 @@ describe("the catalog", () => {
 
   it("does not take our own keys, or keys of no instance, for registrations", () => {
     const told: string[] = [];
-    const catalog = createCatalogState((key) => told.push(key));
+    const catalog = createCatalogState((key) => told.push(key), clock);
     const keys = ["/fingerpost/_agents/a/1", "/fingerpost/_publisher", "/fingerpost/default/a", "/other/default/a/1"];
     expect(
       catalog.restore(

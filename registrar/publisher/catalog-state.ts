@@ -1,16 +1,32 @@
-import { parseInstanceKey } from "../../contract/etcd-keys.ts";
+import { instanceKey, parseInstanceKey, parseSentinelKey, type InstanceRef } from "../../contract/etcd-keys.ts";
 import { decodeRegistration, type Registration } from "../../contract/registration.ts";
+import type { Clock } from "../../kernel/clock.ts";
 import type { KeyValue, WatchEvent } from "../etcd/port.ts";
+import { LEASE_CAUSE, MISSING_CAUSE, type Departed, type Departure } from "./guard/departure.ts";
+import { createSentinels, type LeaseOwner, type Sentinels } from "./guard/sentinels.ts";
 
-/** The services of each namespace whose registrations changed. */
-export type Changes = ReadonlyMap<string, ReadonlySet<string>>;
+/**
+ * Departures that are remembered, so that a leader knows what went on purpose while it stood by. As many as the
+ * largest catalog this is built for has instances; past it the oldest are forgotten, and count as unplanned.
+ */
+export const DEPARTED_MAX = 100_000;
+
+/** What became different in one namespace. */
+export interface NamespaceChanges {
+  readonly services: Set<string>;
+  /** The unplanned ones, by revision. */
+  readonly departures: Departure[];
+}
+
+/** By namespace. */
+export type Changes = ReadonlyMap<string, Readonly<NamespaceChanges>>;
 
 /** Registrations by instance id. */
 export type Registrations = ReadonlyMap<string, Registration>;
 
 /** What etcd holds, as it was last told: the whole by `restore`, then what changes by `apply`. */
 export interface CatalogState {
-  /** Replaces everything; the answer is what differs from before. */
+  /** Replaces everything; the answer is what differs from before. What is gone then is `missing`. */
   restore(entries: readonly KeyValue[], revision: number): Changes;
   apply(events: readonly WatchEvent[], revision: number): Changes;
   /** Of the last `restore` or `apply`; 0 before the first. */
@@ -20,6 +36,9 @@ export interface CatalogState {
   services(namespace: string): Iterable<string>;
   /** Empty for a service that has none. */
   registrations(namespace: string, service: string): Registrations;
+  /** What was seen of the departure of an instance that is not there; undefined when nothing was, or too long ago. */
+  departed(ref: InstanceRef): Departed | undefined;
+  readonly sentinels: Pick<Sentinels, "newestOf">;
   /** Values that are now in etcd under an instance's key without being a registration. They are left out. */
   undecodable(): number;
 }
@@ -32,9 +51,14 @@ const none: Registrations = new Map();
  * `onUndecodable` is told the key of a value that cannot be read when it is met first, not at each list. A registration
  * put again as it was is no change: a fleet that registers again after a fault costs the edge nothing.
  */
-export function createCatalogState(onUndecodable: (key: string) => void): CatalogState {
+export function createCatalogState(onUndecodable: (key: string) => void, clock: Pick<Clock, "now">): CatalogState {
   let namespaces = new Map<string, Services>();
+  /** By key, the lease each instance is under. */
+  let leases = new Map<string, string>();
   let undecodable = new Set<string>();
+  /** By key, the latest last. */
+  const departed = new Map<string, Departed>();
+  const sentinels = createSentinels(clock);
   let revisionApplied = 0;
 
   function read({ key, value }: KeyValue, id: string): Registration | undefined {
@@ -47,35 +71,105 @@ export function createCatalogState(onUndecodable: (key: string) => void): Catalo
     }
   }
 
+  function remember(key: string, departure: Departed): void {
+    departed.delete(key);
+    departed.set(key, departure);
+    const [oldest] = departed.keys();
+    if (departed.size > DEPARTED_MAX && oldest !== undefined) departed.delete(oldest);
+  }
+
+  /** What the deletion of `held` at `revision` was, given the leases that ended in it. */
+  function departureOf(
+    { service, key, held, revision }: { service: string; key: string; held: Registration; revision: number },
+    ended: ReadonlyMap<string, LeaseOwner>,
+  ): Departure | undefined {
+    const owner = ended.get(leases.get(key) ?? "");
+    const planned = owner === undefined || held.status === "draining";
+    remember(key, { planned, revision, ...(owner ? { owner } : {}) });
+    if (planned || held.status !== "up") return undefined;
+    return { type: "lost", service, registration: held, cause: LEASE_CAUSE, revision, owner };
+  }
+
+  /** One revision, whole: the end of a lease deletes its sentinel and its instances in any order. */
+  function applyRevision(events: readonly WatchEvent[], revision: number, changes: Map<string, NamespaceChanges>) {
+    const ended = new Map<string, LeaseOwner>();
+    for (const { type, entry } of events) {
+      const sentinel = type === "delete" ? parseSentinelKey(entry.key) : undefined;
+      if (sentinel) ended.set(sentinel.lease, sentinels.ownerOf(sentinel.lease) ?? { agent: sentinel.agent });
+    }
+    for (const event of events) {
+      const { type, entry } = event;
+      const { key } = entry;
+      sentinels.apply(event);
+      const ref = parseInstanceKey(key);
+      if (ref === undefined) continue;
+      const { namespace, service, instance } = ref;
+      const registration = type === "put" ? read(entry, instance) : undefined;
+      if (type === "put" && registration === undefined) undecodable.add(key);
+      else undecodable.delete(key);
+      const held = namespaces.get(namespace)?.get(service)?.get(instance);
+      // Also where the registration stays as it was: it may have moved to another lease.
+      if (type === "put") leases.set(key, entry.lease);
+      if (registration !== undefined) departed.delete(key);
+      if (!isSame(held, registration)) {
+        const { services, departures } = changesOf(changes, namespace);
+        services.add(service);
+        let departure: Departure | undefined;
+        if (registration !== undefined) {
+          put(namespaces, namespace, service, registration);
+          departure = downDeparture(service, held, registration, revision, sentinels.ownerOf(entry.lease));
+        } else if (held !== undefined) {
+          remove(namespaces, namespace, service, instance);
+          departure = departureOf({ service, key, held, revision }, ended);
+        }
+        if (departure) departures.push(departure);
+      }
+      if (type === "delete") leases.delete(key);
+    }
+  }
+
   return {
     restore(entries, revision) {
       const before = namespaces;
+      const leasesBefore = leases;
+      const ownerBefore = (ref: InstanceRef) => sentinels.ownerOf(leasesBefore.get(instanceKey(ref)) ?? "");
       const stillUndecodable = new Set<string>();
       namespaces = new Map();
+      leases = new Map();
       for (const entry of entries) {
         const ref = parseInstanceKey(entry.key);
         if (ref === undefined) continue;
         const registration = read(entry, ref.instance);
-        if (registration === undefined) stillUndecodable.add(entry.key);
-        else put(namespaces, ref.namespace, ref.service, registration);
+        if (registration === undefined) {
+          stillUndecodable.add(entry.key);
+        } else {
+          put(namespaces, ref.namespace, ref.service, registration);
+          leases.set(entry.key, entry.lease);
+          departed.delete(entry.key);
+        }
       }
+      // Of another history: its revisions say nothing about this one's.
+      if (revision < revisionApplied) departed.clear();
       undecodable = stillUndecodable;
       revisionApplied = revision;
-      return difference(before, namespaces);
+      const changes = difference(before, namespaces, revision, ownerBefore);
+      for (const [namespace, { departures }] of changes) {
+        for (const { type, service, registration, owner } of departures) {
+          const key = instanceKey({ namespace, service, instance: registration.id });
+          if (type === "missing") remember(key, { planned: false, revision, ...(owner ? { owner } : {}) });
+        }
+      }
+      sentinels.restore(entries);
+      return changes;
     },
     apply(events, revision) {
-      const changes = new Map<string, Set<string>>();
-      for (const { type, entry } of events) {
-        const ref = parseInstanceKey(entry.key);
-        if (ref === undefined) continue;
-        const registration = type === "put" ? read(entry, ref.instance) : undefined;
-        if (type === "put" && registration === undefined) undecodable.add(entry.key);
-        else undecodable.delete(entry.key);
-        const held = namespaces.get(ref.namespace)?.get(ref.service)?.get(ref.instance);
-        if (isSame(held, registration)) continue;
-        if (registration === undefined) remove(namespaces, ref.namespace, ref.service, ref.instance);
-        else put(namespaces, ref.namespace, ref.service, registration);
-        addChange(changes, ref.namespace, ref.service);
+      const changes = new Map<string, NamespaceChanges>();
+      for (let from = 0; from < events.length;) {
+        const revisionOf = events[from]?.entry.modRevision ?? revision;
+        let to = from + 1;
+        while (to < events.length && events[to]?.entry.modRevision === revisionOf) to++;
+        applyRevision(events.slice(from, to), revisionOf, changes);
+        from = to;
       }
       revisionApplied = revision;
       return changes;
@@ -84,6 +178,8 @@ export function createCatalogState(onUndecodable: (key: string) => void): Catalo
     namespaces: () => namespaces.keys(),
     services: (namespace) => namespaces.get(namespace)?.keys() ?? [],
     registrations: (namespace, service) => namespaces.get(namespace)?.get(service) ?? none,
+    departed: (ref) => departed.get(instanceKey(ref)),
+    sentinels,
     undecodable: () => undecodable.size,
   };
 }
@@ -104,18 +200,56 @@ function remove(namespaces: Map<string, Services>, namespace: string, service: s
   if (services?.size === 0) namespaces.delete(namespace);
 }
 
-function difference(before: ReadonlyMap<string, Services>, after: ReadonlyMap<string, Services>): Changes {
-  const changes = new Map<string, Set<string>>();
+/** What differs, and of what was up, what is missing or down. */
+function difference(
+  before: ReadonlyMap<string, Services>,
+  after: ReadonlyMap<string, Services>,
+  revision: number,
+  ownerOf: (ref: InstanceRef) => LeaseOwner | undefined,
+): Map<string, NamespaceChanges> {
+  const changes = new Map<string, NamespaceChanges>();
   for (const namespace of new Set([...before.keys(), ...after.keys()])) {
     const servicesBefore = before.get(namespace);
     const servicesAfter = after.get(namespace);
     for (const service of new Set([...(servicesBefore?.keys() ?? []), ...(servicesAfter?.keys() ?? [])])) {
-      if (!areSame(servicesBefore?.get(service) ?? none, servicesAfter?.get(service) ?? none)) {
-        addChange(changes, namespace, service);
+      const had = servicesBefore?.get(service) ?? none;
+      const has = servicesAfter?.get(service) ?? none;
+      if (areSame(had, has)) continue;
+      const { services, departures } = changesOf(changes, namespace);
+      services.add(service);
+      for (const [instance, registration] of had) {
+        const owner = ownerOf({ namespace, service, instance });
+        const now = has.get(instance);
+        const departure = now
+          ? downDeparture(service, registration, now, revision, owner)
+          : registration.status === "up" && missingDeparture(service, registration, revision, owner);
+        if (departure) departures.push(departure);
       }
     }
   }
   return changes;
+}
+
+function missingDeparture(
+  service: string,
+  registration: Registration,
+  revision: number,
+  owner: LeaseOwner | undefined,
+): Departure {
+  return { type: "missing", service, registration, cause: MISSING_CAUSE, revision, ...(owner ? { owner } : {}) };
+}
+
+/** From up to down. From draining to down nothing is lost: it was on its way out. */
+function downDeparture(
+  service: string,
+  before: Registration | undefined,
+  after: Registration,
+  revision: number,
+  owner: LeaseOwner | undefined,
+): Departure | undefined {
+  if (before?.status !== "up" || after.status !== "down") return undefined;
+  const cause = after.cause ?? "down";
+  return { type: "down", service, registration: before, cause, revision, ...(owner ? { owner } : {}) };
 }
 
 function areSame(a: Registrations, b: Registrations): boolean {
@@ -127,8 +261,8 @@ function isSame(a: Registration | undefined, b: Registration | undefined): boole
   return a === b || (a !== undefined && b !== undefined && JSON.stringify(a) === JSON.stringify(b));
 }
 
-function addChange(changes: Map<string, Set<string>>, namespace: string, service: string) {
-  let services = changes.get(namespace);
-  if (services === undefined) changes.set(namespace, (services = new Set()));
-  services.add(service);
+function changesOf(changes: Map<string, NamespaceChanges>, namespace: string): NamespaceChanges {
+  let own = changes.get(namespace);
+  if (own === undefined) changes.set(namespace, (own = { services: new Set(), departures: [] }));
+  return own;
 }

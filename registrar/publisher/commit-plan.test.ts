@@ -44,6 +44,7 @@ function planOf(input: Partial<CommitInput>) {
     type: "changes",
     changed: [],
     instancesOf: () => [],
+    holdsOf: () => undefined,
     etcdRevision: 11,
     revisionMin: 0,
     nowMs: NOW_MS,

@@ -1,3 +1,4 @@
+import type { Hold } from "../../contract/holds.ts";
 import type { Instance } from "../../contract/snapshot.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 import type { HeadGuard, Write } from "./commit-script.ts";
@@ -44,6 +45,8 @@ export interface CommitInput {
   readonly changed: Iterable<string>;
   /** Asked once for each of `changed`, when it is serialised. */
   readonly instancesOf: (service: string) => readonly Instance[];
+  /** What is stored with a snapshot for the next leader; undefined where nothing is held. */
+  readonly holdsOf: (service: string) => readonly Hold[] | undefined;
   readonly etcdRevision: number;
   /** What is published anew has at least this revision. */
   readonly revisionMin: number;
@@ -87,7 +90,11 @@ export function planCommit(input: CommitInput): CommitPlan {
       const service = queue[position++] as string;
       const instances = input.instancesOf(service);
       if (instances.length > 0) {
-        return { service, write: snapshotWrite(stamp, service, instances), count: instances.length };
+        return {
+          service,
+          write: snapshotWrite(stamp, service, instances, input.holdsOf(service)),
+          count: instances.length,
+        };
       }
       if (published.services.has(service)) return { service, write: tombstoneWrite(stamp, service), count: undefined };
       // The rest came and went between two commits: nobody has heard of it.

@@ -9,10 +9,13 @@ import type { CatalogState } from "./catalog-state.ts";
 import { claimNamespace, type Leadership } from "./claim.ts";
 import { planCommit, type CommitPlan } from "./commit-plan.ts";
 import { commit } from "./commit-script.ts";
+import type { Departure } from "./guard/departure.ts";
+import { createGuard, type Guard, type GuardHooks } from "./guard/guard.ts";
+import type { GuardLimits } from "./guard/limits.ts";
+import { compareWithStored } from "./guard/stored.ts";
 import type { Published } from "./published.ts";
 import { createRedisAudit, type RedisAuditReport } from "./redis-audit.ts";
 import { isTooLarge } from "./redis-errors.ts";
-import { instancesToPublish } from "./snapshot-builder.ts";
 import type { SnapshotStore } from "./store.ts";
 import { createWaker } from "./waker.ts";
 
@@ -32,7 +35,7 @@ const NAMED_MAX = 5;
 /** What a try to commit came to; `services` is how many it publishes anew, 0 for a heartbeat. */
 export type PublishResult = "committed" | "refused" | "failed";
 
-export interface PublishHooks {
+export interface PublishHooks extends GuardHooks {
   readonly onPublish?: (result: PublishResult, services: number) => void;
   /** From the oldest event of etcd in a commit to the commit. */
   readonly onPublishLag?: (seconds: number) => void;
@@ -47,6 +50,7 @@ export interface NamespacePublisherOptions extends PublishHooks {
   readonly adopt: boolean;
   /** In which every key in Redis is compared once with what was written there. */
   readonly auditIntervalMs: number;
+  readonly guardLimits: GuardLimits;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -74,6 +78,16 @@ type State =
   | { readonly type: "live"; readonly published: Published; readonly commit: Commit | undefined }
   | { readonly type: "deposed" };
 
+/**
+ * Once a run, what is published is compared with etcd. `ahead`: until a claim has shut the last leader out. `comparing`:
+ * what departs meanwhile waits to be judged with what the comparison finds. `done`: until the end of the run, since the
+ * guard then knows better than Redis, which may lose what it has.
+ */
+type Takeover =
+  | { readonly type: "ahead" }
+  | { readonly type: "comparing"; readonly departures: Departure[] }
+  | { readonly type: "done" };
+
 export interface NamespaceStatus {
   readonly namespace: string;
   readonly state: State["type"];
@@ -81,6 +95,8 @@ export interface NamespaceStatus {
   readonly revision: number;
   readonly services: number;
   readonly instances: number;
+  /** Of the instances, those that are held back. */
+  readonly held: number;
   /** RFC 3339. */
   readonly lastCommitAt?: string;
   /** Of the tries since the last success, or which services are left out. */
@@ -92,12 +108,17 @@ export interface NamespaceStatus {
 export interface NamespacePublisher {
   /** Claims, fills, and publishes until `signal` aborts or somebody else turns out to lead. One at a time. */
   run(leadership: Leadership, signal: AbortSignal): Promise<"stopped" | "deposed">;
-  /** These services differ from what was published. Ignored while nothing runs: a claim writes everything. */
-  changed(services: Iterable<string>): void;
+  /**
+   * These services differ from what was published, and this has departed from them unplanned. Ignored while nothing
+   * runs: a claim compares with what is published, and writes everything.
+   */
+  changed(services: Iterable<string>, departures?: readonly Departure[]): void;
   /** Commits the head, with the moment of the last proof that the watch is current. */
   beat(confirmedAt: number): void;
   /** Claims a new epoch, and fills again. */
   reclaim(): void;
+  /** What is held back, and why. Whoever changes it says so by `changed`. */
+  readonly guard: Guard;
   /** Resolves once nothing is left to publish, or nothing can be: no run, or a refused claim. */
   flushed(): Promise<void>;
   status(): NamespaceStatus;
@@ -122,6 +143,12 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
   let revisionOwn = 0;
   let lastCommitAtMs: number | undefined;
   let lastError: string | undefined;
+  const guard = createGuard({
+    ...options,
+    limits: options.guardLimits,
+    published: () => published?.head.instances ?? 0,
+  });
+  let takeover: Takeover = { type: "ahead" };
   const flushWaiters: (() => void)[] = [];
 
   /** One move of the state machine. */
@@ -169,12 +196,28 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
         headDiffers = false;
         const { epoch, revision, complete } = published.head;
         log.info({ namespace, epoch, revision, complete }, "Claimed the namespace in Redis; filling it");
+        await takeUp(published.services.keys());
         const nowMs = clock.monotonic();
-        const services = [...published.services.keys(), ...catalog.services(namespace)];
+        const services = [...published.services.keys(), ...catalog.services(namespace), ...guard.services()];
         const changed = new Map(services.map((service) => [service, nowMs]));
         state = { type: "filling", commit: plan(published, "fill", changed) };
       }
     }
+  }
+
+  /** Whatever the last leader served, and etcd has no more, is held by it already, or has departed. */
+  async function takeUp(services: Iterable<string>): Promise<void> {
+    if (takeover.type === "done") return;
+    const departures: Departure[] = [];
+    takeover = { type: "comparing", departures };
+    const found = await compareWithStored({ namespace, services, store, catalog, log });
+    takeover = { type: "done" };
+    guard.takeUp(found.holds);
+    // Only the early ones have what was compared before it departed; where both have it, they know more.
+    const early = new Set(departures.map(({ service, registration: { id } }) => `${service}/${id}`));
+    const late = found.departures.filter(({ service, registration: { id } }) => !early.has(`${service}/${id}`));
+    guard.observe([...departures, ...late]);
+    guard.settle([...guard.services()]);
   }
 
   /** Waits for something to publish, and plans it; looks at a page of what is there when that is due. */
@@ -202,8 +245,9 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       changed: changed.keys(),
       instancesOf(service) {
         backlog.take(service);
-        return instancesToPublish(catalog.registrations(namespace, service));
+        return guard.instances(service);
       },
+      holdsOf: (service) => guard.holds(service),
       etcdRevision: catalog.revision(),
       revisionMin: revisionOwn + 1,
       nowMs: clock.now(),
@@ -329,10 +373,16 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
   const withTrouble = (text: string | undefined) => (text === undefined ? {} : { lastError: text });
   const isDeposed = () => state.type === "deposed";
 
+  function markChanged(services: Iterable<string>): void {
+    backlog.add(services, clock.monotonic());
+    waker.wake();
+  }
+
   return {
     async run(leadership, signal) {
       const backoff = createBackoff({ ...RETRY_BACKOFF, random });
       running = true;
+      takeover = { type: "ahead" };
       while (!signal.aborted && !isDeposed()) {
         try {
           await step(leadership, signal);
@@ -351,23 +401,30 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       state = { type: "unclaimed" };
       backlog.clear();
       audit.reset();
+      guard.reset();
       endFlushes();
       return end;
     },
-    changed(services) {
+    changed(services, departures = []) {
       if (!running) return;
-      backlog.add(services, clock.monotonic());
-      waker.wake();
+      const names = [...services];
+      if (takeover.type === "comparing") takeover.departures.push(...departures);
+      if (takeover.type === "done") {
+        guard.settle(names);
+        guard.observe(departures);
+      }
+      markChanged(names);
     },
     beat(confirmed) {
       confirmedAt = confirmed;
       beatDue = true;
-      waker.wake();
+      markChanged(guard.tick(confirmed));
     },
     reclaim() {
       reclaimDue = true;
       waker.wake();
     },
+    guard,
     flushed() {
       if (!running || state.type === "refused") return Promise.resolve();
       // The loop answers once it is about to wait: an answer from here could miss a commit that is being planned.
@@ -381,6 +438,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       revision: published?.head.revision ?? 0,
       services: published?.head.services ?? 0,
       instances: published?.head.instances ?? 0,
+      held: guard.size(),
       ...(lastCommitAtMs === undefined ? {} : { lastCommitAt: new Date(lastCommitAtMs).toISOString() }),
       ...withTrouble(trouble()),
       audit: audit.report(),

@@ -20,7 +20,7 @@ export interface Followed {
 export interface NamespacesOptions {
   /** Published whether or not etcd has anything in them. */
   readonly configured: readonly string[];
-  /** Those in which etcd has something now. */
+  /** Those in which etcd has something now, or something is held back. */
   readonly inUse: () => Iterable<string>;
   readonly create: (namespace: string) => NamespacePublisher;
   readonly onFollowed: (followed: Followed) => void;
@@ -36,6 +36,7 @@ export interface Namespaces {
   turnOver(): void;
   all(): Iterable<Followed>;
   names(): Iterable<string>;
+  entries(): Iterable<readonly [namespace: string, followed: Followed]>;
   /** How many etcd has that are not published. */
   leftOut(): number;
 }
@@ -83,6 +84,7 @@ export function createNamespaces(options: NamespacesOptions): Namespaces {
     },
     all: () => namespaces.values(),
     names: () => namespaces.keys(),
+    entries: () => namespaces.entries(),
     leftOut: () => [...inUse()].filter((namespace) => !namespaces.has(namespace)).length,
   };
 }

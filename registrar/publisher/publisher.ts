@@ -12,6 +12,7 @@ import type { LeaseKeeper } from "../etcd/lease-keeper.ts";
 import type { Etcd, WatchEvent } from "../etcd/port.ts";
 import { boundStore } from "./bounded-store.ts";
 import { createCatalogState, type Changes } from "./catalog-state.ts";
+import { GUARD_LIMITS_DEFAULT, type GuardLimits } from "./guard/limits.ts";
 import { createHeartbeat, decodeLeaderBeat, type Heartbeat, type LeaderBeat } from "./heartbeat.ts";
 import { createNamespaces, type Followed } from "./namespaces.ts";
 import { createNamespacePublisher, type NamespaceStatus, type PublishHooks } from "./namespace-publisher.ts";
@@ -49,6 +50,7 @@ export interface PublisherOptions extends PublishHooks {
   readonly heartbeatIntervalMs?: number;
   /** How often Redis and etcd are compared with what is held here. */
   readonly auditIntervalSeconds?: number;
+  readonly guardLimits?: Partial<GuardLimits>;
   /** How long nobody publishes after a leader has died. */
   readonly electionTtlSeconds?: number;
   readonly randomBytes: (count: number) => Uint8Array;
@@ -92,21 +94,30 @@ interface Leading {
 /** Starts at once; etcd and Redis may come later. */
 export function startPublisher(options: PublisherOptions): Publisher {
   const { etcd, leases, clock, random, log, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT } = options;
+  const guardLimits: GuardLimits = { ...GUARD_LIMITS_DEFAULT, ...options.guardLimits };
   const id = `${options.name}/${Math.floor(random() * 2 ** 32).toString(36)}`;
   const store = boundStore(options.store, STORE_CONCURRENCY_MAX);
   const auditIntervalMs = 1000 * (options.auditIntervalSeconds ?? AUDIT_INTERVAL_SECONDS_DEFAULT);
   const closing = new AbortController();
   const listed = Promise.withResolvers<void>();
-  const catalog = createCatalogState((key) => log.warn({ key }, "A value in etcd is not a registration; left out"));
+  const catalog = createCatalogState((key) => {
+    log.warn({ key }, "A value in etcd is not a registration; left out");
+  }, clock);
   let leading: Leading | undefined;
   const namespaces = createNamespaces({
     configured: options.namespaces,
-    inUse: () => catalog.namespaces(),
-    create: (namespace) => createNamespacePublisher({ ...options, namespace, catalog, store, auditIntervalMs }),
+    inUse: namespacesInUse,
+    create: (namespace) =>
+      createNamespacePublisher({ ...options, guardLimits, namespace, catalog, store, auditIntervalMs }),
     onFollowed: (followed) => leading?.start(followed),
     clock,
     log,
   });
+  /** Those etcd has something in, and those of which something is still served. */
+  function* namespacesInUse(): Generator<string> {
+    yield* catalog.namespaces();
+    for (const [namespace, { publisher }] of namespaces.entries()) if (publisher.guard.size() > 0) yield namespace;
+  }
   let leaderPublishedAtMs = -Infinity;
   let confirmedAt = 0;
   let reverted = false;
@@ -144,7 +155,9 @@ export function startPublisher(options: PublisherOptions): Publisher {
   });
 
   function publish(changes: Changes): void {
-    for (const [namespace, services] of changes) namespaces.follow(namespace)?.publisher.changed(services);
+    for (const [namespace, { services, departures }] of changes) {
+      namespaces.follow(namespace)?.publisher.changed(services, departures);
+    }
   }
 
   /** Our own keys, as the watch tells of them. */

@@ -1,7 +1,7 @@
+import type { Hold, StoredSnapshot } from "../../contract/holds.ts";
 import { serviceKey } from "../../contract/redis-keys.ts";
-import { encodeSnapshot, type Instance, type ServiceSnapshot } from "../../contract/snapshot.ts";
+import { encodeSnapshot, type Instance } from "../../contract/snapshot.ts";
 import type { Version } from "../../contract/version.ts";
-import type { Registrations } from "./catalog-state.ts";
 import type { Write } from "./commit-script.ts";
 
 /**
@@ -20,16 +20,14 @@ export interface SnapshotStamp extends Version {
   readonly nowMs: number;
 }
 
-/**
- * Which instances of a service are published, ordered by id. This is where departures are decided: today what etcd has
- * is what is published, so an instance is gone from the edge once it is gone from etcd.
- */
-export function instancesToPublish(registrations: Registrations): readonly Instance[] {
-  return [...registrations.values()].toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-}
-
-export function snapshotWrite(stamp: SnapshotStamp, service: string, instances: readonly Instance[]): Write {
-  return { key: serviceKey(stamp.namespace, service), value: encodeSnapshot(snapshotOf(stamp, service, instances)) };
+export function snapshotWrite(
+  stamp: SnapshotStamp,
+  service: string,
+  instances: readonly Instance[],
+  holds?: readonly Hold[],
+): Write {
+  const snapshot: StoredSnapshot = { ...snapshotOf(stamp, service, instances), ...(holds ? { holds } : {}) };
+  return { key: serviceKey(stamp.namespace, service), value: encodeSnapshot(snapshot) };
 }
 
 /** The snapshot of a service that has ended; its key expires by itself. */
@@ -42,7 +40,7 @@ export function tombstoneWrite(stamp: SnapshotStamp, service: string): Write {
   };
 }
 
-function snapshotOf(stamp: SnapshotStamp, service: string, instances: readonly Instance[]): ServiceSnapshot {
+function snapshotOf(stamp: SnapshotStamp, service: string, instances: readonly Instance[]): StoredSnapshot {
   const { namespace, epoch, revision, etcdRevision, nowMs } = stamp;
   return { namespace, service, epoch, revision, etcdRevision, publishedAt: new Date(nowMs).toISOString(), instances };
 }

@@ -5,7 +5,7 @@ import { COMMIT_SCRIPT } from "../../registrar/publisher/commit-script.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
 import { until } from "../support/until.ts";
 import { startNamespace } from "./fixture.ts";
-import { live, setStage } from "./stage.ts";
+import { live, release, setStage } from "./stage.ts";
 
 const stage = setStage();
 
@@ -71,7 +71,7 @@ describe("a claim", () => {
     expect((await stage.stored.head())?.epoch).toBe(far + 1);
   });
 
-  it("ends the services that etcd has no more, whether the catalog or only the ring tells of them", async () => {
+  it("serves on what etcd has no more, whether the catalog or only the ring tells of it, and ends it when released", async () => {
     const first = stage.start();
     first.put("in-the-catalog", "1");
     await live(first);
@@ -80,14 +80,19 @@ describe("a claim", () => {
     expect((await stage.stored.catalog())?.services.has("in-the-ring")).toBe(false);
     await first.stop();
 
-    await live(stage.start());
+    const second = stage.start();
+    await live(second);
+    for (const service of ["in-the-catalog", "in-the-ring"]) {
+      expect((await stage.stored.snapshot(service))?.instances).toMatchObject([{ id: "1", status: "suspect" }]);
+    }
+    await release(second);
     for (const service of ["in-the-catalog", "in-the-ring"]) {
       const snapshot = await stage.stored.snapshot(service);
       expect(snapshot).toMatchObject({ instances: [] });
       expect(snapshot?.tombstoneUntil).toBeGreaterThan(Date.now());
       expect(Number(await stage.redis.cli("PTTL", serviceKey("default", service)))).toBeGreaterThan(120_000);
     }
-    expect((await stage.stored.catalog())?.services.size).toBe(0);
+    expect(await stage.stored.head()).toMatchObject({ services: 0, instances: 0 });
   });
 
   it.each<[string, (head: string) => string]>([
@@ -154,7 +159,10 @@ describe("a claim", () => {
     expect(await stage.stored.snapshot("s0")).toMatchObject({ instances: [{ id: "1" }] });
     expect(await stage.stored.head()).toMatchObject({ complete: false });
 
-    await live(stage.start());
+    const second = stage.start();
+    await live(second);
+    expect((await stage.stored.snapshot("s0"))?.instances).toMatchObject([{ id: "1", status: "suspect" }]);
+    await release(second);
     expect(await stage.stored.snapshot("s0")).toMatchObject({ instances: [], tombstoneUntil: expect.any(Number) });
   });
 
@@ -172,7 +180,12 @@ describe("a claim", () => {
     first.put("theirs", "1");
     await live(first);
     await first.stop();
-    await live(stage.start(stage.store, { identity: "identity-b", adopt: true }));
+    const adopting = stage.start(stage.store, { identity: "identity-b", adopt: true });
+    await live(adopting);
+    // Those that move from one etcd to the other have yet to register there.
+    expect(await stage.stored.head()).toMatchObject({ identity: "identity-b", services: 1 });
+    expect((await stage.stored.snapshot("theirs"))?.instances).toMatchObject([{ id: "1", status: "suspect" }]);
+    await release(adopting);
     expect(await stage.stored.head()).toMatchObject({ identity: "identity-b", services: 0 });
     expect(await stage.stored.snapshot("theirs")).toMatchObject({ instances: [] });
     await stage.started.at(-1)?.stop();

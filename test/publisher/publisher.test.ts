@@ -156,7 +156,7 @@ describe("a publisher", () => {
     expect(await stored.snapshot("web")).toMatchObject({ instances: [], tombstoneUntil: expect.any(Number) });
   });
 
-  it("ends the services of a namespace whose last registration went while nobody published", async () => {
+  it("holds, and then ends, the services of a namespace whose last registration went while nobody published", async () => {
     await put("web", "1", "elsewhere");
     const first = start();
     await ready(first.publisher);
@@ -170,8 +170,13 @@ describe("a publisher", () => {
       [{ type: "delete", key: instanceKey({ namespace: "elsewhere", service: "web", instance: "1" }) }],
     );
 
-    start();
+    start({ guardLimits: { holdSeconds: 1 } });
     const elsewhere = storedIn(store, "elsewhere");
+    const held = await until("its instance is held", async () => {
+      const [instance] = (await elsewhere.snapshot("web"))?.instances ?? [];
+      return instance?.status === "suspect" && instance;
+    });
+    expect(held).toMatchObject({ id: "1", address: "127.0.0.1" });
     await until("the service has ended", async () => (await elsewhere.snapshot("web"))?.tombstoneUntil);
     expect(await elsewhere.head()).toMatchObject({ complete: true, services: 0 });
   });

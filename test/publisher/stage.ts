@@ -60,3 +60,9 @@ export async function live(namespace: TestNamespace): Promise<void> {
   await until("the namespace is live", () => namespace.publisher.status().state === "live");
   await namespace.publisher.flushed();
 }
+
+/** Lets go all that is held, as an operator does. */
+export async function release(namespace: TestNamespace): Promise<void> {
+  namespace.publisher.changed(namespace.publisher.guard.release());
+  await live(namespace);
+}

@@ -1,0 +1,188 @@
+import { describe, expect, it } from "vitest";
+import { serviceKey } from "../../contract/redis-keys.ts";
+import type { SnapshotStore } from "../../registrar/publisher/store.ts";
+import type { TestNamespace } from "./fixture.ts";
+import { live, release, setStage } from "./stage.ts";
+
+const stage = setStage();
+
+const statusesOf = async (service: string) =>
+  Object.fromEntries(((await stage.stored.snapshot(service))?.instances ?? []).map(({ id, status }) => [id, status]));
+
+/** As stored, with what only publishers read. */
+async function holdsOf(service: string): Promise<readonly Record<string, unknown>[] | undefined> {
+  return JSON.parse(await stage.redis.cli("GET", serviceKey("default", service))).holds;
+}
+
+/** Another publisher that has followed all along; `tell` is told to both. */
+function withStandby() {
+  const leader = stage.start();
+  const standby = stage.start(stage.store, { standby: true, revision: 2 });
+  const tell = (what: (to: TestNamespace) => void) => [leader, standby].forEach(what);
+  return { leader, standby, tell };
+}
+
+describe("the end of a lease", () => {
+  it("empties no service: its instances are served on as suspect until they register again", async () => {
+    const namespace = stage.start();
+    for (const id of ["1", "2", "3"]) namespace.put("web", id, {}, "lease-1");
+    await live(namespace);
+    namespace.expire("lease-1");
+    await live(namespace);
+    expect(await statusesOf("web")).toEqual({ 1: "suspect", 2: "suspect", 3: "suspect" });
+    expect(await stage.stored.head()).toMatchObject({ services: 1, instances: 3 });
+    expect(namespace.publisher.status().held).toBe(3);
+
+    for (const id of ["1", "2", "3"]) namespace.put("web", id, {}, "lease-2");
+    await live(namespace);
+    expect(await statusesOf("web")).toEqual({ 1: "up", 2: "up", 3: "up" });
+    expect(await holdsOf("web")).toBeUndefined();
+  });
+
+  it("that leaves enough others is published at once", async () => {
+    const namespace = stage.start();
+    for (const id of ["1", "2", "3"]) namespace.put("web", id, {}, "lease-1");
+    namespace.put("web", "4", {}, "lease-2");
+    await live(namespace);
+    namespace.expire("lease-2");
+    await live(namespace);
+    expect(await statusesOf("web")).toEqual({ 1: "up", 2: "up", 3: "up" });
+  });
+
+  it("does not keep the same instances from being deregistered on purpose, before or after", async () => {
+    const namespace = stage.start();
+    namespace.put("web", "1", {}, "lease-1");
+    namespace.put("api", "1", {}, "lease-2");
+    await live(namespace);
+    namespace.expire("lease-1");
+    namespace.remove("api", "1");
+    await live(namespace);
+    expect(await statusesOf("api")).toEqual({});
+    namespace.put("web", "1", {}, "lease-3");
+    namespace.remove("web", "1");
+    await live(namespace);
+    expect(await statusesOf("web")).toEqual({});
+  });
+});
+
+describe("a change of leader", () => {
+  it("keeps what is held, with its deadline and the agent it was of", async () => {
+    const { leader, standby, tell } = withStandby();
+    tell((to) => to.put("web", "1", {}, "lease-1"));
+    await live(leader);
+    tell((to) => to.expire("lease-1"));
+    await live(leader);
+    const before = await holdsOf("web");
+    expect(before).toEqual([
+      { id: "1", cause: "lease", since: expect.any(Number), until: expect.any(Number), agent: "agent-a" },
+    ]);
+    await leader.stop();
+    standby.lead();
+    await live(standby);
+    expect(await statusesOf("web")).toEqual({ 1: "suspect" });
+    expect(await holdsOf("web")).toEqual(before);
+    await release(standby);
+    expect(await statusesOf("web")).toEqual({});
+  });
+
+  it("holds what was lost while nobody led, with its agent where the new leader saw it go", async () => {
+    const { leader, standby, tell } = withStandby();
+    tell((to) => to.put("web", "1", {}, "lease-1"));
+    await live(leader);
+    await leader.stop();
+    standby.expire("lease-1");
+    standby.lead();
+    await live(standby);
+    expect(await statusesOf("web")).toEqual({ 1: "suspect" });
+    expect(await holdsOf("web")).toMatchObject([{ cause: "lease", agent: "agent-a" }]);
+    await standby.stop();
+
+    // One that starts now knows neither when nor how it went; what is held goes on as it was.
+    const fresh = stage.start();
+    await live(fresh);
+    expect(await holdsOf("web")).toMatchObject([{ cause: "lease", agent: "agent-a" }]);
+  });
+
+  it("ends at once what was deregistered on purpose while nobody led, if the new leader saw it", async () => {
+    const { leader, standby, tell } = withStandby();
+    tell((to) => to.put("web", "1", {}, "lease-1"));
+    await live(leader);
+    await leader.stop();
+    standby.remove("web", "1");
+    standby.lead();
+    await live(standby);
+    expect(await statusesOf("web")).toEqual({});
+  });
+
+  it("does not take a deregistration before the last registration for the reason why it is missing", async () => {
+    const { leader, standby, tell } = withStandby();
+    tell((to) => to.put("web", "1", {}, "lease-1"));
+    // The standby alone sees it go, and misses that it comes back, as over a compaction.
+    standby.remove("web", "1");
+    for (let index = 0; index < 5; index++) leader.put("web", "1", { weight: index });
+    await live(leader);
+    await leader.stop();
+    standby.lead();
+    await live(standby);
+    expect(await statusesOf("web")).toEqual({ 1: "suspect" });
+  });
+
+  it("judges together what departs while the last leader's snapshots are read, and what they show to be gone", async () => {
+    const first = stage.start();
+    for (const id of ["1", "2"]) first.put("web", id, {}, "lease-1");
+    first.put("api", "1", {}, "lease-2");
+    await live(first);
+    await first.stop();
+
+    let during: (() => void) | undefined;
+    const slow: SnapshotStore = {
+      ...stage.store,
+      async evaluate(script, keys, args) {
+        const result = await stage.store.evaluate(script, keys, args);
+        if (keys.includes(serviceKey("default", "web")) && script.includes("texts")) {
+          during?.();
+          during = undefined;
+        }
+        return result;
+      },
+    };
+    const second = stage.start(slow, { standby: true });
+    for (const id of ["1", "2"]) second.put("web", id, {}, "lease-1");
+    second.put("api", "1", {}, "lease-2");
+    during = () => second.expire("lease-1");
+    second.lead();
+    await live(second);
+    expect(during).toBeUndefined();
+    expect(await statusesOf("web")).toEqual({ 1: "suspect", 2: "suspect" });
+    expect(await statusesOf("api")).toEqual({ 1: "up" });
+    expect(second.publisher.status().held).toBe(2);
+  });
+
+  it("lets no emptied Redis forget what is held, as long as its leader lives", async () => {
+    const namespace = stage.start();
+    namespace.put("web", "1", {}, "lease-1");
+    await live(namespace);
+    namespace.expire("lease-1");
+    await live(namespace);
+    await stage.redis.cli("FLUSHALL");
+    namespace.publisher.beat(Date.now());
+    await live(namespace);
+    expect(await statusesOf("web")).toEqual({ 1: "suspect" });
+    expect(await holdsOf("web")).toHaveLength(1);
+  });
+
+  it("goes on with snapshots that anyone wrote, and holds only what could have been registered", async () => {
+    const first = stage.start();
+    first.put("web", "1", {}, "lease-1");
+    first.put("api", "1", {}, "lease-1");
+    await live(first);
+    await first.stop();
+    const web = JSON.parse(await stage.redis.cli("GET", serviceKey("default", "web")));
+    web.instances.push({ id: "2", status: "up" }, { ...web.instances[0], id: "3" });
+    await stage.redis.cli("SET", serviceKey("default", "web"), JSON.stringify(web));
+    await stage.redis.cli("SET", serviceKey("default", "api"), "garbage");
+    await live(stage.start());
+    expect(await statusesOf("web")).toEqual({ 1: "suspect", 3: "suspect" });
+    expect(await statusesOf("api")).toEqual({});
+  });
+});
