@@ -316,3 +316,29 @@ describe("close", () => {
     expect(closed.status).toBe("fulfilled");
   });
 });
+
+describe("an instance that the file has registered", () => {
+  const none = { type: "none" } as const;
+
+  it("is changed and removed by the file alone, and outlives any silence", async () => {
+    const { agent, stored, live } = agentOnMemory();
+    await agent.register(a, request(), none, "file");
+    for (const attempt of [agent.register(a, request({ port: 1 })), agent.deregister(a), agent.drain(a)]) {
+      await expect(attempt).rejects.toMatchObject({ code: "conflict" });
+    }
+    await live(3600);
+    expect(stored(a)).toMatchObject({ status: "up", port: request().port });
+    expect(agent.fromFile()).toEqual([a]);
+    await agent.deregister(a, "file");
+    expect(stored(a)).toBeUndefined();
+  });
+
+  it("is the file's from then on, when the API had it before", async () => {
+    const { agent, stored, live } = agentOnMemory();
+    await agent.register(a, request());
+    await agent.register(a, request(), none, "file");
+    await expect(agent.register(a, request())).rejects.toMatchObject({ code: "conflict" });
+    await live(3600);
+    expect(stored(a)?.status).toBe("up");
+  });
+});

@@ -12,9 +12,9 @@ import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
 import type { Etcd, KeyValue } from "../etcd/port.ts";
 import { startAudit } from "./audit.ts";
-import { mustRegister, toCallerError, unavailable } from "./caller-errors.ts";
+import { isFromFile, mustRegister, toCallerError, unavailable } from "./caller-errors.ts";
 import { createDepartures, HEARTBEAT_CAUSE } from "./departures.ts";
-import { toRegistration, viewOf, withStatus, type Held, type HeldView, type Liveness } from "./held.ts";
+import { toRegistration, viewOf, withStatus, type Held, type HeldView, type Liveness, type Source } from "./held.ts";
 import { createInstances } from "./instances.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 import { createLeasePool, type LeaseRenewals } from "./lease-pool.ts";
@@ -79,14 +79,17 @@ export interface Agent {
   /**
    * Makes or replaces a registration. One that changes nothing is not written, and counts as a heartbeat. `liveness` is
    * what the request says unless given: `none` is for those who live and die with this process or its configuration.
+   * What the file has registered only the file changes: everybody else is refused with `conflict`.
    */
-  register(ref: InstanceRef, request: RegistrationRequest, liveness?: Liveness): Promise<Registered>;
+  register(ref: InstanceRef, request: RegistrationRequest, liveness?: Liveness, source?: Source): Promise<Registered>;
   /** Puts an instance that is down up again; otherwise writes nothing. */
   heartbeat(ref: InstanceRef): Promise<void>;
   /** Puts the instance as `draining`; it is removed after a grace time, unless it registers again. */
   drain(ref: InstanceRef): Promise<void>;
   /** Removes it. One that is not held here, or that another agent has by now, is left as it is. */
-  deregister(ref: InstanceRef): Promise<void>;
+  deregister(ref: InstanceRef, source?: Source): Promise<void>;
+  /** Those that the file has registered. */
+  fromFile(): readonly InstanceRef[];
   list(request: ListRequest): HeldPage;
   counts(): AgentCounts;
   /**
@@ -171,17 +174,27 @@ export function createAgent(options: AgentOptions): Agent {
     return held;
   }
 
-  function newHeld(ref: InstanceRef, registration: Registration, by: Liveness): Held {
+  function refuseOther(ref: InstanceRef, source: Source): void {
+    if (source === "api" && instances.get(instanceKey(ref))?.source === "file") throw isFromFile(ref);
+  }
+
+  function newHeld(ref: InstanceRef, registration: Registration, by: Liveness, source: Source): Held {
     if (instances.size() >= instancesMax) {
       const message = `This registrar holds ${instancesMax} instances and takes no more.`;
       throw new FingerpostError("resource_exhausted", message, { retryAfterSeconds: 60 });
     }
     const value = encodeRegistration(registration);
     const position = { type: "unwritten" } as const;
-    return { ref, key: instanceKey(ref), liveness: by, registration, value, position, confirmed: false };
+    return { ref, key: instanceKey(ref), liveness: by, source, registration, value, position, confirmed: false };
   }
 
-  async function register(ref: InstanceRef, request: RegistrationRequest, by: Liveness): Promise<boolean> {
+  async function register(
+    ref: InstanceRef,
+    request: RegistrationRequest,
+    by: Liveness,
+    source: Source,
+  ): Promise<boolean> {
+    refuseOther(ref, source);
     const key = instanceKey(ref);
     const now = new Date(clock.now()).toISOString();
     const wanted = (registeredAt: string) => toRegistration(ref.instance, request, registeredAt);
@@ -191,10 +204,11 @@ export function createAgent(options: AgentOptions): Agent {
       encodeRegistration(wanted(known.registration.registeredAt)) === known.value
     ) {
       known.liveness = by;
+      known.source = source;
       if (known.registration.status === "up" || !liveness.has(key)) liveness.start(known);
       return false;
     }
-    const held = known ?? newHeld(ref, wanted(now), by);
+    const held = known ?? newHeld(ref, wanted(now), by, source);
     if (!known) instances.add(held);
     try {
       const sinceKnown = known?.confirmed ? known.registration.registeredAt : undefined;
@@ -202,6 +216,7 @@ export function createAgent(options: AgentOptions): Agent {
         wanted(sinceKnown ?? registeredAtOf(existing, ref.instance) ?? now),
       );
       held.liveness = by;
+      held.source = source;
       liveness.start(held);
       return created;
     } catch (error) {
@@ -212,12 +227,12 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   return {
-    async register(ref, request, by = { type: "heartbeat", ttlSeconds: request.ttlSeconds }) {
+    async register(ref, request, by = { type: "heartbeat", ttlSeconds: request.ttlSeconds }, source = "api") {
       // An instance must still fit when it is down, which adds a cause.
       const largest = toRegistration(ref.instance, request, new Date(clock.now()).toISOString());
       encodeRegistration(withStatus(largest, "down", HEARTBEAT_CAUSE));
       return await operate(instanceKey(ref), async () => {
-        const created = await register(ref, request, by);
+        const created = await register(ref, request, by, source);
         return { created, ...viewOf(confirmed(ref)) };
       });
     },
@@ -237,6 +252,7 @@ export function createAgent(options: AgentOptions): Agent {
 
     async drain(ref) {
       await operate(instanceKey(ref), async () => {
+        refuseOther(ref, "api");
         const held = confirmed(ref);
         if (held.registration.status === "draining" && held.position.type === "written") return;
         await changeStatus(held, "draining");
@@ -244,12 +260,15 @@ export function createAgent(options: AgentOptions): Agent {
       });
     },
 
-    async deregister(ref) {
+    async deregister(ref, source = "api") {
       await operate(instanceKey(ref), async () => {
+        refuseOther(ref, source);
         const held = instances.get(instanceKey(ref));
         if (held) await instances.remove(held);
       });
     },
+
+    fromFile: () => [...instances.all()].filter(({ source }) => source === "file").map(({ ref }) => ref),
 
     list: (request) => listHeld(instances.all(), request),
 

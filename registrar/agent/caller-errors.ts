@@ -29,3 +29,8 @@ export function mustRegister({ service, instance }: InstanceRef): FingerpostErro
   const message = `Instance "${instance}" of "${service}" is not registered here: register again.`;
   return new FingerpostError("not_found", message);
 }
+
+export function isFromFile({ service, instance }: InstanceRef): FingerpostError {
+  const message = `Instance "${instance}" of "${service}" comes from the registrar's configuration file: change it there, and send SIGHUP.`;
+  return new FingerpostError("conflict", message);
+}

@@ -23,6 +23,9 @@ export type Liveness =
   /** It is up for as long as its agent lives. */
   | { readonly type: "none" };
 
+/** Who says what an instance is: whoever calls the API, or the registrar's configuration file. */
+export type Source = "api" | "file";
+
 /**
  * An instance this agent answers for. Its fields change only in the instance's own turn of the queue, but for the
  * position, which the end of its lease makes `lost` at any time.
@@ -31,6 +34,7 @@ export interface Held {
   readonly ref: InstanceRef;
   readonly key: string;
   liveness: Liveness;
+  source: Source;
   /** What etcd has or shall have; `value` is its JSON. */
   registration: Registration;
   value: string;
@@ -44,11 +48,12 @@ export interface HeldView {
   readonly namespace: string;
   readonly service: string;
   readonly liveness: Liveness;
+  readonly source: Source;
   readonly instance: Registration;
 }
 
-export function viewOf({ ref: { namespace, service }, liveness, registration }: Held): HeldView {
-  return { namespace, service, liveness, instance: registration };
+export function viewOf({ ref: { namespace, service }, liveness, source, registration }: Held): HeldView {
+  return { namespace, service, liveness, source, instance: registration };
 }
 
 /**

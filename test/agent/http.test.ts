@@ -37,6 +37,7 @@ describe("PUT of an instance", () => {
       namespace: "default",
       service: "web",
       liveness: { type: "heartbeat", ttlSeconds: 60 },
+      source: "api",
       instance: {
         id: "put-1",
         address: "10.0.0.1",
