@@ -26,7 +26,6 @@ const codes: ReadonlyMap<grpcStatus, EtcdErrorCode> = new Map([
   [grpcStatus.ALREADY_EXISTS, "invalid"],
   [grpcStatus.PERMISSION_DENIED, "permission_denied"],
   [grpcStatus.FAILED_PRECONDITION, "invalid"],
-  // Etcd says so of a revision that is compacted, and of one that is not there yet or no more: after a restore.
   [grpcStatus.OUT_OF_RANGE, "compacted"],
   [grpcStatus.UNIMPLEMENTED, "invalid"],
   [grpcStatus.UNAUTHENTICATED, "unauthenticated"],
@@ -52,6 +51,8 @@ export function isAuthDisabled(error: unknown): boolean {
 function errorCode(code: grpcStatus, details: string, tokenRefused: boolean): EtcdErrorCode {
   if (tokenRefused || isWrongPassword(details)) return "unauthenticated";
   if (details.includes("requested lease not found")) return "lease_not_found";
+  // The same code as for a revision that is compacted.
+  if (details.includes("required revision is a future revision")) return "future";
   return codes.get(code) ?? "unavailable";
 }
 

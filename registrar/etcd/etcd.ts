@@ -1,6 +1,7 @@
 import type { Clock } from "../../kernel/clock.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
+import { dropIfHanging } from "./doubted-token.ts";
 import { isAuthDisabled } from "./errors.ts";
 import { listPages } from "./list.ts";
 import { createMembers } from "./members.ts";
@@ -9,7 +10,7 @@ import { EtcdDenied, EtcdError, type Etcd } from "./port.ts";
 import { openRenewalStream } from "./renewals.ts";
 import { attempt, call, type RequestCode, type Send, type Session } from "./session.ts";
 import { rightNeeded } from "./setup/rights.ts";
-import { createTokens } from "./token.ts";
+import { createTokens, type Token } from "./token.ts";
 import { connect, parseEndpoint, type TlsOptions } from "./transport.ts";
 import { openWatch } from "./watch.ts";
 
@@ -73,10 +74,23 @@ export function createEtcd(options: EtcdOptions): Etcd {
     clock,
     timeoutMs,
     onRequest,
+    doubt,
     streams: new Set(),
     closing: closing.signal,
   };
   const underWay = new Set<Promise<unknown>>();
+  let doubting: Promise<void> | undefined;
+
+  /** One at a time: many calls time out together. */
+  function doubt(token: Token): void {
+    if (doubting || closing.signal.aborted) return;
+    const asked = dropIfHanging(session, token).finally(() => {
+      underWay.delete(asked);
+      doubting = undefined;
+    });
+    doubting = asked;
+    underWay.add(asked);
+  }
 
   async function request<Response>(method: string, send: Send<Response>): Promise<Response> {
     const answer = call(session, method, send);
@@ -103,8 +117,8 @@ export function createEtcd(options: EtcdOptions): Etcd {
   }
 
   return {
-    async get(key) {
-      const range = { key: Buffer.from(key) };
+    async get(key, atRevision = 0) {
+      const range = { key: Buffer.from(key), revision: atRevision };
       const { header, kvs } = await requestFor([key], "Range", (transport, call_) => transport.kv.range(range, call_));
       const kv = kvs[0];
       return { entry: kv && toKeyValue(kv), revision: Number(header.revision) };

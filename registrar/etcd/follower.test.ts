@@ -6,8 +6,8 @@ import { EtcdError, type Etcd, type KeyValue, type Page, type WatchHandlers } fr
 
 const PREFIX = "/fingerpost/";
 
-function entry(key: string, modRevision: number): KeyValue {
-  return { key: PREFIX + key, value: "", createRevision: modRevision, modRevision, lease: "0" };
+function entry(key: string, modRevision: number, value = ""): KeyValue {
+  return { key: PREFIX + key, value, createRevision: modRevision, modRevision, lease: "0" };
 }
 
 /** An etcd at a revision the test sets, for what a real one does only after a restore from a backup. */
@@ -16,10 +16,15 @@ function setUp(sink: Partial<FollowerSink> = {}) {
   const watches: { readonly from: number; readonly handlers: WatchHandlers; open: boolean }[] = [];
   const restarts: RestartReason[] = [];
   const restored: number[] = [];
+  const reverted: number[] = [];
   const applied: number[] = [];
-  const server = { revision: 10, pages: [] as (() => Page)[], lists: 0 };
+  const server = { revision: 10, pages: [] as (() => Page)[], lists: 0, history: new Map<number, KeyValue>() };
   const etcd: Pick<Etcd, "get" | "list" | "watch"> = {
-    get: () => Promise.resolve({ entry: undefined, revision: server.revision }),
+    async get(_key, atRevision = 0) {
+      await Promise.resolve();
+      if (atRevision > server.revision) throw new EtcdError("future", "required revision is a future revision");
+      return { entry: server.history.get(atRevision), revision: server.revision };
+    },
     async *list() {
       server.lists++;
       const pages = server.pages.length > 0 ? server.pages : [() => ({ entries: [], revision: server.revision })];
@@ -35,7 +40,10 @@ function setUp(sink: Partial<FollowerSink> = {}) {
     etcd,
     prefix: PREFIX,
     sink: {
-      restore: (_entries, revision) => restored.push(revision),
+      restore(_entries, revision, wentBack) {
+        restored.push(revision);
+        if (wentBack) reverted.push(revision);
+      },
       apply: (_events, revision) => applied.push(revision),
       ...sink,
     },
@@ -44,17 +52,24 @@ function setUp(sink: Partial<FollowerSink> = {}) {
     log: createLog("test", "silent"),
     onRestart: (reason) => restarts.push(reason),
   });
-  const event = (modRevision: number) => [{ type: "put" as const, entry: entry("a", modRevision) }];
-  return { clock, server, follower, watches, restarts, restored, applied, event };
+  /** A put that etcd then knows of. */
+  const event = (modRevision: number) => {
+    const put = entry("a", modRevision);
+    server.history.set(modRevision, put);
+    server.revision = Math.max(server.revision, modRevision);
+    return [{ type: "put" as const, entry: put }];
+  };
+  const cut = () => watches.at(-1)?.handlers.onEnd({ error: new EtcdError("unavailable", "cut") });
+  return { clock, server, follower, watches, restarts, restored, reverted, applied, event, cut };
 }
 
 test("a watch goes on after the last event delivered, and not after what the list or a header said", async () => {
-  const { clock, server, follower, watches, applied, event } = setUp();
+  const { clock, server, follower, watches, applied, event, cut } = setUp();
   follower.start();
   await clock.advance(0);
   watches[0]?.handlers.onEvents(event(12));
   server.revision = 500;
-  watches[0]?.handlers.onEnd({ error: new EtcdError("unavailable", "cut") });
+  cut();
   await clock.advance(1000);
   expect(watches.map(({ from }) => from)).toEqual([11, 13]);
   expect(applied).toEqual([12]);
@@ -63,17 +78,48 @@ test("a watch goes on after the last event delivered, and not after what the lis
 });
 
 test("an etcd that has gone back behind what was applied is listed again, not watched from the future", async () => {
-  const { clock, server, follower, watches, restored, restarts, event } = setUp();
+  const { clock, server, follower, watches, restored, reverted, restarts, event, cut } = setUp();
   follower.start();
   await clock.advance(0);
   watches[0]?.handlers.onEvents(event(100));
   server.revision = 40;
-  watches[0]?.handlers.onEnd({ error: new EtcdError("unavailable", "cut") });
+  cut();
   await clock.advance(5000);
   expect(restarts).toEqual(["ended", "reverted"]);
   expect(restored).toEqual([10, 40]);
+  expect(reverted).toEqual([40]);
   expect(watches.map(({ from }) => from)).toEqual([11, 41]);
   expect(follower.revision()).toBe(40);
+  await follower.close();
+});
+
+test.each([
+  ["nothing", undefined],
+  ["another put", entry("a", 100, "of another history")],
+])("an etcd that has %s at the last revision followed is listed again, however far it has come", async (_, then) => {
+  const { clock, server, follower, watches, restored, reverted, restarts, event, cut } = setUp();
+  follower.start();
+  await clock.advance(0);
+  watches[0]?.handlers.onEvents(event(100));
+  server.history.delete(100);
+  if (then) server.history.set(100, then);
+  server.revision = 300;
+  cut();
+  await clock.advance(5000);
+  expect(restarts).toEqual(["ended", "reverted"]);
+  expect(restored).toEqual([10, 300]);
+  expect(reverted).toEqual([300]);
+  await follower.close();
+});
+
+test("a list after which nothing was followed is made again: no event tells one history from another", async () => {
+  const { clock, follower, restored, reverted, cut } = setUp();
+  follower.start();
+  await clock.advance(0);
+  cut();
+  await clock.advance(5000);
+  expect(restored).toEqual([10, 10]);
+  expect(reverted).toEqual([]);
   await follower.close();
 });
 
@@ -86,7 +132,7 @@ test("an event from the past is not applied; everything is listed again", async 
   await clock.advance(5000);
   expect(applied).toEqual([12]);
   expect(restarts).toEqual(["reverted"]);
-  expect(restored).toEqual([10, 10]);
+  expect(restored).toEqual([10, 12]);
   await follower.close();
 });
 
@@ -130,11 +176,11 @@ test("a sink that fails on an event is given everything anew, with backoff", asy
 });
 
 test("a list asked for during a list, or during an outage, is not forgotten", async () => {
-  const { clock, server, follower, watches, restored } = setUp();
+  const { clock, server, follower, restored, reverted, cut } = setUp();
   server.pages = [
     () => {
       server.pages = [];
-      follower.relist();
+      follower.relist("requested");
       return { entries: [entry("a", 3)], revision: 10 };
     },
   ];
@@ -142,10 +188,11 @@ test("a list asked for during a list, or during an outage, is not forgotten", as
   await clock.advance(0);
   expect(restored).toEqual([10]);
   expect(server.lists).toBe(2);
-  watches[0]?.handlers.onEnd({ error: new EtcdError("unavailable", "cut") });
-  follower.relist();
+  cut();
+  follower.relist("reverted");
   await clock.advance(1000);
   expect(server.lists).toBe(3);
+  expect(reverted).toEqual([10]);
   await follower.close();
 });
 

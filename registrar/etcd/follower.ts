@@ -3,6 +3,7 @@ import { sleep, type Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
+import { hasLandmark, landmarkOfEvents, landmarkOfList, type Landmark } from "./landmark.ts";
 import { EtcdError, type Etcd, type KeyValue, type WatchEvent } from "./port.ts";
 
 /** Between two tries to list or to watch. */
@@ -12,8 +13,11 @@ const WELL_MS = 10_000;
 
 /** Takes what etcd holds below a prefix. Called in order of revision and never twice for one; must not throw. */
 export interface FollowerSink {
-  /** Everything, as of `revision`: what is not in `entries` is not there. */
-  restore(entries: readonly KeyValue[], revision: number): void;
+  /**
+   * Everything, as of `revision`: what is not in `entries` is not there. `reverted`: it does not follow from what the
+   * sink was given before, since etcd was restored from a backup.
+   */
+  restore(entries: readonly KeyValue[], revision: number, reverted: boolean): void;
   /** Whole revisions; `revision` is the last of them. */
   apply(events: readonly WatchEvent[], revision: number): void;
 }
@@ -35,8 +39,8 @@ export interface FollowerOptions {
 export interface Follower {
   /** Begins to follow. Once only. */
   start(): void;
-  /** Lists again as soon as may be: the sink gets a `restore`. */
-  relist(): void;
+  /** Lists again as soon as may be: the sink gets a `restore`, and is told if etcd was `reverted`. */
+  relist(reason: "requested" | "reverted"): void;
   /** The last revision that the sink was given; 0 before the first. */
   revision(): number;
   /** The sink has been given a whole list. Stays true while etcd is away. */
@@ -53,6 +57,10 @@ export function createFollower(options: FollowerOptions): Follower {
   const closing = new AbortController();
   let running: Promise<void> | undefined;
   let revision = 0;
+  /** Of `revision`; undefined when nothing that we know happened then. */
+  let landmark: Landmark | undefined;
+  /** The sink has yet to hear that etcd was restored from a backup. */
+  let reverted = false;
   /** What the sink has is not, or not surely, whole: a watch alone cannot go on from it. */
   let mustList = true;
   let ready = false;
@@ -67,11 +75,13 @@ export function createFollower(options: FollowerOptions): Follower {
       const { reason, detail } = await step();
       if (closing.signal.aborted) return;
       if (reason === "compacted" || reason === "reverted") mustList = true;
+      if (reason === "reverted") reverted = true;
       onRestart?.(reason);
       if (watchingSinceMs !== undefined && clock.monotonic() - watchingSinceMs >= WELL_MS) backoff.reset();
       const delayMs = reason === "requested" ? 0 : backoff.next();
       // An outage is told once, not with every try.
-      const level = failures++ === 0 ? "info" : "debug";
+      const level = reason === "reverted" ? "warn" : failures === 0 ? "info" : "debug";
+      failures++;
       log[level]({ reason, revision, retryInMs: Math.round(delayMs) }, `Following etcd again: ${detail}`);
       await sleep(clock, delayMs, closing.signal);
     }
@@ -80,20 +90,15 @@ export function createFollower(options: FollowerOptions): Follower {
   /** Lists if need be, then watches until that ends. */
   async function step(): Promise<WatchEnd> {
     try {
-      if (mustList) {
+      if (mustList || landmark === undefined) {
         await list();
-      } else {
-        // A unary call before the watch: it renews a token that the watch would only call a denied permission, and it
-        // tells whether etcd went back to a backup, where a watch from a future revision would stay silent.
-        const current = await etcd.get(prefix);
-        if (current.revision < revision) {
-          return { reason: "reverted", detail: `etcd is at ${current.revision}, behind ${revision}` };
-        }
+      } else if (!(await hasLandmark(etcd, landmark))) {
+        // Read before each watch, which also renews a token that a watch would only call a denied permission.
+        return { reason: "reverted", detail: `etcd's revision ${revision} is not the one that was followed` };
       }
       return mustList ? { reason: "requested", detail: "a list was asked for" } : await watch();
     } catch (error) {
-      const compacted = error instanceof EtcdError && error.code === "compacted";
-      return { reason: compacted ? "compacted" : "failed", detail: messageOf(error) };
+      return { reason: reasonOf(error), detail: messageOf(error) };
     }
   }
 
@@ -110,8 +115,10 @@ export function createFollower(options: FollowerOptions): Follower {
         listRevision = page.revision;
       }
       if (stop.signal.aborted) return;
-      sink.restore(entries, listRevision);
+      sink.restore(entries, listRevision, reverted || listRevision < revision);
+      reverted = false;
       revision = listRevision;
+      landmark = landmarkOfList(entries, listRevision);
       ready = true;
     } catch (error) {
       mustList = true;
@@ -165,6 +172,7 @@ export function createFollower(options: FollowerOptions): Follower {
     if (first <= revision) return { reason: "reverted", detail: `an event of ${first}, after ${revision}` };
     sink.apply(events, last);
     revision = last;
+    landmark = landmarkOfEvents(events);
     return undefined;
   }
 
@@ -172,8 +180,9 @@ export function createFollower(options: FollowerOptions): Follower {
     start() {
       running ??= follow();
     },
-    relist() {
+    relist(reason) {
       mustList = true;
+      reverted ||= reason === "reverted";
       interrupt?.({ reason: "requested", detail: "a list was asked for" });
     },
     revision: () => revision,
@@ -186,4 +195,11 @@ export function createFollower(options: FollowerOptions): Follower {
       await running;
     },
   };
+}
+
+function reasonOf(error: unknown): RestartReason {
+  const code = error instanceof EtcdError ? error.code : undefined;
+  if (code === "compacted") return "compacted";
+  // A watch from a revision that is not there would only stay silent.
+  return code === "future" ? "reverted" : "failed";
 }

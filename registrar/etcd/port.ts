@@ -70,8 +70,11 @@ export interface RenewalStream {
 }
 
 export interface Etcd {
-  /** Linearizable. */
-  get(key: string): Promise<{ readonly entry: KeyValue | undefined; readonly revision: number }>;
+  /**
+   * Linearizable. With `atRevision` the key as it was then; the revision of the answer is that of now all the same.
+   * Rejects with `compacted` or `future` where etcd has nothing of that revision.
+   */
+  get(key: string, atRevision?: number): Promise<{ readonly entry: KeyValue | undefined; readonly revision: number }>;
   /** Pages in key order, all at the revision of the first. */
   list(prefix: string, signal: AbortSignal): AsyncIterable<Page>;
   transact(
@@ -89,12 +92,13 @@ export interface Etcd {
 }
 
 /**
- * `compacted`: the revision asked for is gone. `unauthenticated` and `permission_denied`: credentials or role.
+ * `compacted`: the revision asked for is gone. `future`: it is not there yet, or no more, after a restore. `unauthenticated` and `permission_denied`: credentials or role.
  * `lease_not_found`: a put names a lease that has ended. `invalid`: our request is wrong. `unavailable`: not reached,
  * timed out, or no leader; worth a retry, though a write may have been made all the same.
  */
 export type EtcdErrorCode =
   | "compacted"
+  | "future"
   | "unauthenticated"
   | "permission_denied"
   | "lease_not_found"

@@ -20,6 +20,8 @@ export interface Session {
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly onRequest: (method: string, code: RequestCode) => void;
+  /** A call with this token timed out: finds out, behind, whether the token is to blame. */
+  readonly doubt: (token: Token) => void;
   /** Those that are open or opening; each takes itself out when it ends. */
   readonly streams: Set<{ close(): void }>;
   /** Aborted when no call or stream is to begin any more. */
@@ -41,6 +43,7 @@ export async function call<Response>(session: Session, method: string, send: Sen
   const token = await tokenWithin(session, deadlineMs, method);
   const first = await attempt(session, method, token, deadlineMs, send);
   if ("response" in first) return first.response;
+  if (first.failure.timedOut && token?.value !== undefined) session.doubt(token);
   if (!first.failure.tokenRefused || token === undefined) throw first.failure.error;
 
   session.tokens?.refused(token);

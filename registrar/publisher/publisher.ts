@@ -120,7 +120,6 @@ export function startPublisher(options: PublisherOptions): Publisher {
   }
   let leaderPublishedAtMs = -Infinity;
   let confirmedAt = 0;
-  let reverted = false;
 
   const election = createElection({
     etcd,
@@ -139,9 +138,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
     log,
     ...(options.onWatchRestart ? { onRestart: options.onWatchRestart } : {}),
     sink: {
-      restore(entries, revision) {
-        const wentBack = reverted || revision < catalog.revision();
-        reverted = false;
+      restore(entries, revision, wentBack) {
         publish(catalog.restore(entries, revision));
         adoptNamespaces(entries.find(({ key }) => key === PUBLISHER_KEY)?.value);
         if (wentBack) for (const { publisher } of namespaces.all()) publisher.reclaim();
@@ -223,8 +220,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
       onDeposed: () => ended.abort(),
       onReverted() {
         log.warn("etcd is behind what it told before: it was restored from a backup. Listing it again");
-        reverted = true;
-        follower.relist();
+        follower.relist("reverted");
       },
     });
     const start = ({ publisher, retired }: Followed) => {

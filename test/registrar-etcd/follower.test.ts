@@ -92,9 +92,11 @@ test("a watch that is cut twice while it catches up on 2,200 large revisions los
 }, 60_000);
 
 test("history that is compacted while the watch is down is made good by a new list", async () => {
-  await putEach(writer, keys(0, 10));
+  await putEach(writer, keys(1, 10));
   follower.start();
   await until("the list is there", () => follower.isReady());
+  await putEach(writer, keys(0, 1));
+  await until("the watch is there", () => mirror.entries.size === 10);
   await proxy.refuse(true);
   proxy.reset();
   await writer.transact([], [{ type: "delete", key: `${prefix}0` }]);
@@ -113,7 +115,7 @@ test("a list asked for brings a restore, and the watch goes on", async () => {
   await putEach(writer, keys(0, 3));
   follower.start();
   await until("the list is there", () => follower.isReady());
-  follower.relist();
+  follower.relist("requested");
   await until("a second list is there", () => mirror.restores() === 2);
   await putEach(writer, keys(3, 4));
   await until("the watch goes on", () => mirror.entries.size === 4);

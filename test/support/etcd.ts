@@ -1,12 +1,17 @@
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { cacheDirOf, provideEtcd } from "../../dev/binaries.ts";
 import { enableAuth, startEtcd, type Credentials, type EtcdServer } from "../../dev/etcd.ts";
 import { findFreePort } from "../../dev/ports.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import { systemRandom } from "../../kernel/random.ts";
+import { provideEtcdctl } from "./etcdctl.ts";
 import { sumSamples } from "./prometheus.ts";
+
+const execute = promisify(execFile);
 
 /** The least cost bcrypt takes: tests are not about how slow a password is. */
 const BCRYPT_COST = 4;
@@ -25,11 +30,18 @@ export interface BareEtcd {
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Again, on the same port with the same data. */
   start(): Promise<void>;
+  /** A backup of it as it is now, by etcdctl and as this user. */
+  backUp(as: Credentials): Promise<EtcdBackup>;
   /** Its own /metrics, as text. */
   metrics(): Promise<string>;
   /** The sum of a metric's samples that have all these labels; 0 when there is none. */
   counter(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
   close(): Promise<void>;
+}
+
+export interface EtcdBackup {
+  /** Puts the backup in the place of the data of the etcd it was made of, which must not run, by etcdctl. */
+  restore(): Promise<void>;
 }
 
 /** A real etcd of this test file's own, with authentication on. */
@@ -48,6 +60,7 @@ export async function startBareEtcd(options: { readonly extraArgs?: readonly str
   const launch = () =>
     startEtcd({ binary, dir, clientPort, peerPort, clock: systemClock, bcryptCost: BCRYPT_COST, extraArgs });
 
+  let backups = 0;
   let server: EtcdServer = await launch();
   const { endpoint } = server;
   const metrics = async () => {
@@ -66,6 +79,24 @@ export async function startBareEtcd(options: { readonly extraArgs?: readonly str
     },
     async start() {
       if (!server.child.running()) server = await launch();
+    },
+    async backUp(as) {
+      const etcdctl = join(await provideEtcdctl(), "etcdctl");
+      const file = join(dir, `${++backups}.backup`);
+      const env = { PATH: process.env["PATH"], ETCDCTL_API: "3" };
+      const user = `${as.username}:${as.password}`;
+      await execute(etcdctl, ["--endpoints", endpoint, "snapshot", "save", file], {
+        env: { ...env, ETCDCTL_USER: user },
+      });
+      return {
+        async restore() {
+          if (server.child.running()) throw new Error("an etcd that runs cannot be restored");
+          rmSync(join(dir, "data"), { recursive: true });
+          const peer = `http://127.0.0.1:${peerPort}`;
+          const members = ["--name=dev", `--initial-cluster=dev=${peer}`, `--initial-advertise-peer-urls=${peer}`];
+          await execute(etcdctl, ["snapshot", "restore", file, `--data-dir=${join(dir, "data")}`, ...members], { env });
+        },
+      };
     },
     metrics,
     counter: async (name, labels = {}) => sumSamples(await metrics(), name, labels),
