@@ -18,6 +18,7 @@ export interface Metrics {
   onWatchRestart(): void;
   onPublish(): void;
   onPublishLag(seconds: number): void;
+  onAuditDifference(of: "etcd" | "head" | "catalog" | "snapshot"): void;
   /** Prometheus text. */
   read(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -48,6 +49,14 @@ export function createMetrics({ registrations, leases, leaseStreams, leader }: G
   const renewals = counter("lease_renewals_total", "Lease renewals that etcd has answered.");
   const watchRestarts = counter("watch_restarts_total", "Watches that ended and were opened again, or listed again.");
   const publishes = counter("publishes_total", "Commits to Redis that changed something.");
+  const differences = new Counter({
+    name: "fingerpost_audit_differences_total",
+    help: "What an audit found to differ: a key in Redis from what was written, or etcd from what its watch told.",
+    labelNames: ["of"],
+    registers,
+  });
+  // From 0 on: a rate of a series that begins at 1 misses the first.
+  for (const of of ["etcd", "head", "catalog", "snapshot"]) differences.inc({ of }, 0);
   const lag = new Histogram({
     name: "fingerpost_publish_lag_seconds",
     help: "From an etcd event to its commit in Redis.",
@@ -65,6 +74,7 @@ export function createMetrics({ registrations, leases, leaseStreams, leader }: G
     onRenewal: () => renewals.inc(),
     onWatchRestart: () => watchRestarts.inc(),
     onPublish: () => publishes.inc(),
+    onAuditDifference: (of) => differences.inc({ of }),
     onPublishLag: (seconds) => lag.observe(seconds),
     async read() {
       return { contentType: registry.contentType, text: await registry.metrics() };

@@ -41,6 +41,8 @@ export interface RegistrarConfig {
   readonly namespace: string;
   /** How long etcd keeps an agent's instances after the agent died. */
   readonly leaseTtlSeconds: number;
+  /** How often the publisher compares Redis and etcd with what it holds. */
+  readonly auditIntervalSeconds?: number | undefined;
   /** Take over a Redis that another etcd's publisher still keeps alive. */
   readonly adopt: boolean;
   /** Deregister every instance on the way out. */
@@ -155,6 +157,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
       name,
       namespaces: [config.namespace],
       adopt: config.adopt,
+      ...given({ auditIntervalSeconds: config.auditIntervalSeconds }),
       randomBytes,
       clock,
       random,
@@ -164,6 +167,8 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
       },
       onPublishLag: (seconds) => metrics.onPublishLag(seconds),
       onWatchRestart: () => metrics.onWatchRestart(),
+      onRedisDifference: (of) => metrics.onAuditDifference(of),
+      onEtcdDifference: () => metrics.onAuditDifference("etcd"),
     });
   }
   const ending: readonly Ending[] = [

@@ -58,6 +58,7 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
     role,
     namespace: text(values, "namespace"),
     leaseTtlSeconds: number(values, "registrar.lease_ttl_seconds"),
+    auditIntervalSeconds: number(values, "registrar.audit_interval_seconds"),
     adopt: flag(values, "registrar.adopt"),
     leave: flag(values, "registrar.leave"),
   };

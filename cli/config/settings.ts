@@ -203,6 +203,16 @@ export const settings: readonly Setting[] = [
     processes: ["registrar"],
   },
   {
+    path: "registrar.audit_interval_seconds",
+    env: "FINGERPOST_AUDIT_INTERVAL_SECONDS",
+    flag: "--audit-interval-seconds <n>",
+    kind: "number",
+    schema: whole(1, 86_400, "seconds"),
+    default: 300,
+    help: "how often the publisher compares Redis and etcd with what it holds, and mends what differs",
+    processes: ["registrar"],
+  },
+  {
     path: "registrar.adopt",
     env: "FINGERPOST_ADOPT",
     flag: "--adopt",

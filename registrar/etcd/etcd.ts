@@ -7,6 +7,7 @@ import { listPages } from "./list.ts";
 import { createMembers } from "./members.ts";
 import { fromCompare, fromOperation, toKeyValue, toTransactionResult } from "./messages.ts";
 import { EtcdDenied, EtcdError, type Etcd } from "./port.ts";
+import { prefixEnd } from "./range.ts";
 import { openRenewalStream } from "./renewals.ts";
 import { attempt, call, type RequestCode, type Send, type Session } from "./session.ts";
 import { rightNeeded } from "./setup/rights.ts";
@@ -123,12 +124,18 @@ export function createEtcd(options: EtcdOptions): Etcd {
       const kv = kvs[0];
       return { entry: kv && toKeyValue(kv), revision: Number(header.revision) };
     },
-    list: (prefix, signal) =>
+    list: (prefix, signal, from) =>
       listPages(
         (range) => requestFor([prefix], "Range", (transport, call_) => transport.kv.range(range, call_)),
         prefix,
         signal,
+        from,
       ),
+    async count(prefix, revision) {
+      const range = { key: Buffer.from(prefix), range_end: prefixEnd(prefix), revision, count_only: true };
+      const { count } = await requestFor([prefix], "Range", (transport, call_) => transport.kv.range(range, call_));
+      return Number(count);
+    },
     async transact(compares, success, failure = []) {
       const transaction = {
         compare: compares.map(fromCompare),

@@ -4,7 +4,7 @@ import type { Page } from "./port.ts";
 import { nextKey, prefixEnd } from "./range.ts";
 
 /** A page costs etcd and us one message of that many entries; much smaller ones cost a large list many round trips. */
-const PAGE_ENTRIES_MAX = 1000;
+export const PAGE_ENTRIES_MAX = 1000;
 
 /**
  * Reads a prefix page by page, each at the revision of the first. Rejects with `compacted` when etcd drops that revision
@@ -14,9 +14,10 @@ export async function* listPages(
   range: (request: IRangeRequest) => Promise<IRangeResponse>,
   prefix: string,
   signal: AbortSignal,
+  from: string = prefix,
 ): AsyncGenerator<Page, void, void> {
   const end = prefixEnd(prefix);
-  let key: Buffer = Buffer.from(prefix);
+  let key: Buffer = Buffer.from(from);
   let revision = 0;
   while (!signal.aborted) {
     // No sort is asked for: by key is how etcd reads, and any other order makes it read everything first.

@@ -75,8 +75,10 @@ export interface Etcd {
    * Rejects with `compacted` or `future` where etcd has nothing of that revision.
    */
   get(key: string, atRevision?: number): Promise<{ readonly entry: KeyValue | undefined; readonly revision: number }>;
-  /** Pages in key order, all at the revision of the first. */
-  list(prefix: string, signal: AbortSignal): AsyncIterable<Page>;
+  /** Pages in key order, all at the revision of the first; of the keys from `from` on where that is given. */
+  list(prefix: string, signal: AbortSignal, from?: string): AsyncIterable<Page>;
+  /** How many keys a prefix had at `revision`. Rejects with `compacted` or `future` as `get` does. */
+  count(prefix: string, revision: number): Promise<number>;
   transact(
     compares: readonly Compare[],
     success: readonly Operation[],

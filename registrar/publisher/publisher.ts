@@ -12,6 +12,7 @@ import type { LeaseKeeper } from "../etcd/lease-keeper.ts";
 import type { Etcd, WatchEvent } from "../etcd/port.ts";
 import { boundStore } from "./bounded-store.ts";
 import { createCatalogState, type Changes } from "./catalog-state.ts";
+import { createEtcdAudit, type EtcdAuditReport } from "./etcd-audit.ts";
 import { GUARD_LIMITS_DEFAULT, type GuardLimits } from "./guard/limits.ts";
 import { createHeartbeat, decodeLeaderBeat, type Heartbeat, type LeaderBeat } from "./heartbeat.ts";
 import { createNamespaces, type Followed } from "./namespaces.ts";
@@ -58,6 +59,8 @@ export interface PublisherOptions extends PublishHooks {
   readonly random: Random;
   readonly log: Log;
   readonly onWatchRestart?: (reason: RestartReason) => void;
+  /** etcd was found to differ from what its watch had told; everything is listed again. */
+  readonly onEtcdDifference?: () => void;
 }
 
 export interface PublisherStatus {
@@ -76,6 +79,8 @@ export interface PublisherStatus {
   /** Namespaces of etcd that are not published, since there are more than NAMESPACES_MAX. */
   readonly namespacesLeftOut: number;
   readonly namespaces: readonly NamespaceStatus[];
+  /** Of etcd with what its watch has told. Redis' is in each namespace. */
+  readonly audit: EtcdAuditReport;
 }
 
 /** Follows etcd, and while it leads, publishes what it sees to Redis. */
@@ -139,16 +144,31 @@ export function startPublisher(options: PublisherOptions): Publisher {
     ...(options.onWatchRestart ? { onRestart: options.onWatchRestart } : {}),
     sink: {
       restore(entries, revision, wentBack) {
+        audit.restore(entries.length, revision);
         publish(catalog.restore(entries, revision));
         adoptNamespaces(entries.find(({ key }) => key === PUBLISHER_KEY)?.value);
         if (wentBack) for (const { publisher } of namespaces.all()) publisher.reclaim();
         listed.resolve();
       },
       apply(events, revision) {
+        audit.apply(events, revision);
         publish(catalog.apply(events, revision));
         for (const event of events) observe(event);
       },
     },
+  });
+
+  const audit = createEtcdAudit({
+    etcd,
+    intervalMs: auditIntervalMs,
+    held: ({ namespace, service, instance }) => catalog.registrations(namespace, service).get(instance),
+    onDifference() {
+      options.onEtcdDifference?.();
+      follower.relist("requested");
+    },
+    clock,
+    random,
+    log,
   });
 
   function publish(changes: Changes): void {
@@ -234,7 +254,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
     log.info({ term: term.revision }, "Leading: publishing to Redis");
     leading = { heartbeat, start };
     for (const followed of namespaces.all()) start(followed);
-    await heartbeat.run(signal);
+    await Promise.all([heartbeat.run(signal), audit.run(signal)]);
     leading = undefined;
     await Promise.all(running);
     log.info({ term: term.revision }, "Not leading any more");
@@ -293,6 +313,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
       undecodable: catalog.undecodable(),
       namespacesLeftOut: namespaces.leftOut(),
       namespaces: [...namespaces.all()].map(({ publisher }) => publisher.status()),
+      audit: audit.report(),
     }),
     close: () => (closed ??= close()),
   };

@@ -110,6 +110,7 @@ export function createMemoryEtcd(): MemoryEtcd {
       }),
     revokeLease: (lease) => call(() => endLease(lease)),
     list: unused,
+    count: unused,
     watch: unused,
     openRenewals: unused,
     close: () => Promise.resolve(),

@@ -299,7 +299,8 @@ describe("with etcd restored from a backup", () => {
     // As of a server that was exchanged: calls reach the new one, and the watch that was open stays silent.
     const exchanged: Etcd = {
       get: (key) => current.get(key),
-      list: (prefix, signal) => current.list(prefix, signal),
+      list: (prefix, signal, from) => current.list(prefix, signal, from),
+      count: (prefix, revision) => current.count(prefix, revision),
       transact: (...args) => current.transact(...args),
       grantLease: (ttlSeconds) => current.grantLease(ttlSeconds),
       revokeLease: (lease) => current.revokeLease(lease),
