@@ -16,6 +16,8 @@ import { startPublisher, type Publisher } from "./publisher/publisher.ts";
 import { createDirectStore } from "./publisher/redis-direct.ts";
 import { createUpstashStore } from "./publisher/redis-upstash.ts";
 import type { SnapshotStore } from "./publisher/store.ts";
+import type { StaticRegistration } from "./static/parse.ts";
+import { createStaticRegistrations } from "./static/static.ts";
 
 /** What a registrar is started with, checked already. Files are read: `ca`, `cert` and `key` are PEM text. */
 export interface RegistrarConfig {
@@ -47,6 +49,8 @@ export interface RegistrarConfig {
   readonly adopt: boolean;
   /** Deregister every instance on the way out. */
   readonly leave: boolean;
+  /** What the configuration file registers. Default: nothing. */
+  readonly services?: readonly StaticRegistration[];
 }
 
 export interface RegistrarDependencies {
@@ -60,6 +64,8 @@ export interface RegistrarDependencies {
 export interface Registrar {
   /** Without a trailing slash. */
   readonly url: string;
+  /** From now on the configuration file registers this. Does nothing in the role `publisher`. */
+  setServices(services: readonly StaticRegistration[]): void;
   /** Ends what it started, in order: requests, instances, publishing, renewals, connections. */
   close(): Promise<void>;
 }
@@ -102,6 +108,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     config.role === "publisher"
       ? undefined
       : createAgent({ etcd, leases, clock, random, log, agent: name, leaseTtlSeconds });
+  const fromFile = agent && createStaticRegistrations({ agent, clock, random, log });
   const probeKey = `${AGENTS_PREFIX}${name}`;
   const probe = agent && startEtcdProbe({ etcd, key: probeKey, clock, random, log });
 
@@ -120,6 +127,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
       ready: notReady().length === 0,
       notReady: notReady(),
       ...(agent ? { agent: { name, ...agent.counts() } } : {}),
+      ...(fromFile ? { services: fromFile.status() } : {}),
       leases: leases.size(),
       leaseStreams: leases.streams(),
       ...(publisher ? { publisher: publisher.status() } : {}),
@@ -139,6 +147,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
   ];
   const endingAgent: readonly Ending[] = [
     ["the first contact with etcd", async () => probe?.close()],
+    ["the registrations of the file", async () => fromFile?.close()],
     ["the agent", async () => agent?.close({ leave: config.leave })],
   ];
   let listener: Listener;
@@ -148,6 +157,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     await endAll([...endingAgent, ...endingIdle], log);
     throw error;
   }
+  fromFile?.apply(config.services ?? []);
   // Only now, so that a process which cannot listen does not become the leader for a moment.
   if (store) {
     publisher = startPublisher({
@@ -181,7 +191,11 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
   log.info({ url: listener.url, role: config.role }, "registrar listening");
 
   let closed: Promise<void> | undefined;
-  return { url: listener.url, close: () => (closed ??= endAll(ending, log)) };
+  return {
+    url: listener.url,
+    setServices: (services) => fromFile?.apply(services),
+    close: () => (closed ??= endAll(ending, log)),
+  };
 }
 
 function createStore({ redis }: RegistrarConfig, { clock, random }: RegistrarDependencies): SnapshotStore {

@@ -10,6 +10,7 @@ import { addSettings, readSettings } from "../config/options.ts";
 import { readEtcdFiles } from "../config/pem.ts";
 import { flag, list, number, text, textOrUndefined } from "../config/values.ts";
 import { untilShutdown } from "../run.ts";
+import { readServices, reloadOnHangUp } from "./registrar-reload.ts";
 
 export function addRegistrar(program: Command): void {
   const command = program
@@ -22,9 +23,12 @@ export function addRegistrar(program: Command): void {
     const log = createLog("registrar", text(values, "log_level") as LogLevel);
     const signal = shutdownSignal();
     const { runRegistrar } = await import("../../registrar/run.ts");
-    await untilShutdown(log, signal, () =>
-      runRegistrar(config, { log, signal, clock: systemClock, random: systemRandom }),
-    );
+    const setRegistrar = reloadOnHangUp(log, values, () => readSettings(command, "registrar"));
+    await untilShutdown(log, signal, async () => {
+      const registrar = await runRegistrar(config, { log, signal, clock: systemClock, random: systemRandom });
+      setRegistrar(registrar);
+      return registrar;
+    });
   });
 }
 
@@ -49,6 +53,7 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
   }
   const redis = redisConfig(values, role, problems);
   const files = readEtcdFiles(values, problems);
+  const services = readServices(values, problems);
   if (problems.length > 0) refuse(...problems);
   return {
     etcd: { endpoints: list(values, "etcd.endpoints"), username, password, ...files },
@@ -61,6 +66,7 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
     auditIntervalSeconds: number(values, "registrar.audit_interval_seconds"),
     adopt: flag(values, "registrar.adopt"),
     leave: flag(values, "registrar.leave"),
+    services,
   };
 }
 

@@ -68,13 +68,14 @@ function find(
   const flag = sources.flags.get(setting.path);
   if (flag !== undefined) return { value: coerce(setting, flag), origin: setting.flag?.split(" ")[0] ?? setting.path };
 
-  const fileVariable = `${setting.env}_FILE`;
+  const { env = "" } = setting;
+  const fileVariable = `${env}_FILE`;
   const secretFile = setting.secret ? sources.env[fileVariable] : undefined;
-  const variable = sources.env[setting.env];
+  const variable = env === "" ? undefined : sources.env[env];
   if (variable !== undefined && secretFile !== undefined) {
-    problems.push(`${setting.env} and ${fileVariable} are both set: keep one`);
+    problems.push(`${env} and ${fileVariable} are both set: keep one`);
   }
-  if (variable !== undefined) return { value: coerce(setting, variable), origin: setting.env };
+  if (variable !== undefined) return { value: coerce(setting, variable), origin: env };
   if (secretFile !== undefined) {
     try {
       return { value: coerce(setting, readFileSync(secretFile, "utf8").trim()), origin: fileVariable };
@@ -92,6 +93,7 @@ function coerce(setting: Setting, given: string | boolean): unknown {
   if (typeof given === "boolean") return given;
   switch (setting.kind) {
     case "text":
+    case "tables":
       return given;
     case "list":
       return given

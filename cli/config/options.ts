@@ -10,7 +10,7 @@ export function addSettings(command: Command, process: ProcessName): void {
     // The command has a flag of its own for it, which says more.
     if (command.options.some(({ long }) => long === setting.flag?.split(" ")[0])) continue;
     if (setting.flag) command.option(setting.flag, `${setting.help} [${notes(setting)}]`);
-    else withoutFlag.push(`  ${setting.env.padEnd(34)}${setting.help} [${notes(setting)}]`);
+    else withoutFlag.push(`  ${(setting.env ?? setting.path).padEnd(34)}${setting.help} [${notes(setting)}]`);
   }
   command.addHelpText("after", `\nWithout a flag, by environment or file:\n${withoutFlag.join("\n")}\n`);
 }
@@ -28,7 +28,8 @@ export function readSettings(command: Command, process: ProcessName): ConfigValu
 }
 
 function notes(setting: Setting): string {
-  const parts = [setting.env + (setting.secret ? `, or ${setting.env}_FILE` : ""), `${setting.path} in the file`];
+  const parts = [`${setting.path} in the file`];
+  if (setting.env !== undefined) parts.unshift(setting.env + (setting.secret ? `, or ${setting.env}_FILE` : ""));
   const value = setting.default;
   if (value !== undefined && value !== false && !(typeof value === "object" && value.length === 0)) {
     parts.push(`default ${typeof value === "object" ? value.join(",") : String(value)}`);

@@ -13,9 +13,10 @@ export type ProcessName = "registrar" | "gateway" | "resolver" | "etcd-setup";
  */
 export interface Setting {
   readonly path: string;
-  readonly env: string;
+  /** Absent of `tables`, which no variable can hold. */
+  readonly env?: string;
   readonly flag?: string;
-  readonly kind: "text" | "list" | "number" | "boolean";
+  readonly kind: "text" | "list" | "number" | "boolean" | "tables";
   readonly schema: v.GenericSchema;
   readonly default?: string | number | boolean | readonly string[];
   readonly help: string;
@@ -120,7 +121,7 @@ export const settings: readonly Setting[] = [
     env: "FINGERPOST_ETCD_ROOT_PASSWORD",
     kind: "text",
     schema: text,
-    help: "password of the user who makes the others; not needed with a client certificate of its own",
+    help: "password of FINGERPOST_ETCD_ROOT_USERNAME; not needed where root comes with a client certificate",
     secret: true,
     processes: ["etcd-setup"],
   },
@@ -230,6 +231,15 @@ export const settings: readonly Setting[] = [
     schema: flagged,
     default: false,
     help: "deregister every instance on the way out, instead of leaving them to the next start",
+    processes: ["registrar"],
+  },
+  {
+    path: "registrar.services",
+    kind: "tables",
+    // Each table obeys the rules of a registration, which say more of where they are broken.
+    schema: v.array(v.unknown(), "must be tables, [[registrar.services]]"),
+    default: [],
+    help: "[[registrar.services]]: instances to register, with the fields of a PUT, service and namespace; read again on SIGHUP",
     processes: ["registrar"],
   },
   {

@@ -1,0 +1,56 @@
+import { hostname } from "node:os";
+import { expect, it } from "vitest";
+import { parseStatic } from "./parse.ts";
+
+const web = { service: "web", id: "a", address: "10.0.0.1", port: 80 };
+
+function parse(tables: unknown) {
+  const problems: string[] = [];
+  return { registrations: parseStatic(tables, "default", problems), problems };
+}
+
+it("takes the fields of a PUT with service and namespace, and says nothing of heartbeats", () => {
+  const { registrations, problems } = parse([web, { ...web, namespace: "shop", tags: ["blue"], weight: 3 }]);
+  expect(problems).toEqual([]);
+  expect(registrations).toMatchObject([
+    { ref: { namespace: "default", service: "web", instance: "a" }, liveness: { type: "none" } },
+    { ref: { namespace: "shop" }, request: { tags: ["blue"], weight: 3, protocol: "http" } },
+  ]);
+});
+
+it("names an instance without an id after its host and port, so that one file can be given to many hosts", () => {
+  const { id: _id, ...anonymous } = web;
+  const [registration] = parse([anonymous]).registrations;
+  expect(registration?.ref.instance).toBe(`${hostname().replaceAll(/[^A-Za-z0-9.-]/g, "-")}-80`);
+});
+
+it("lists every broken rule of every table with its place, and gives the others", () => {
+  const { registrations, problems } = parse([
+    { ...web, port: 0, colour: "red" },
+    { address: "http://x", port: 1, namespace: "_agents" },
+    { ...web, ttlSeconds: 10 },
+    { ...web, id: "b", metadata: { note: "x".repeat(2000), more: "y".repeat(2048) } },
+    { ...web, id: "c" },
+    { ...web, id: "c" },
+  ]);
+  expect(registrations.map(({ ref }) => ref.instance)).toEqual(["c"]);
+  expect(problems).toEqual([
+    "registrar.services[0] (web/a) in the file, port: must be 1 to 65535",
+    "registrar.services[0] (web/a) in the file, colour: is not a known field",
+    "registrar.services[1] in the file, service: is required",
+    expect.stringMatching(/^registrar\.services\[1\] in the file, namespace: must be 1 to 128 of/),
+    expect.stringMatching(/^registrar\.services\[1\] in the file, address: must be a host name/),
+    expect.stringMatching(/^registrar\.services\[2\] \(web\/a\) in the file, ttlSeconds: must be left out/),
+    expect.stringMatching(/^registrar\.services\[3\] \(web\/b\) in the file: must be at most 4096 bytes/),
+    'registrar.services[5] (web/c) in the file: repeats the instance "c" of an earlier one',
+  ]);
+});
+
+it.each([["a text"], [[1]], [Array.from({ length: 1001 }, () => web)]])(
+  "refuses what is no list of tables, or too long",
+  (tables) => {
+    const { registrations, problems } = parse(tables);
+    expect(registrations).toEqual([]);
+    expect(problems).toHaveLength(1);
+  },
+);

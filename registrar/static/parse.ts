@@ -1,0 +1,109 @@
+import { hostname } from "node:os";
+import * as v from "valibot";
+import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
+import { isName, NAME_RULE } from "../../contract/names.ts";
+import { encodeRegistration, parseRegistrationRequest, type RegistrationRequest } from "../../contract/registration.ts";
+import { FingerpostError, type Violation } from "../../kernel/errors.ts";
+import { toRegistration, type Liveness } from "../agent/held.ts";
+
+/** More than this belongs to the services themselves, or to the API. */
+const REGISTRATIONS_MAX = 1000;
+
+/** An instance that the configuration file registers. */
+export interface StaticRegistration {
+  readonly ref: InstanceRef;
+  readonly request: RegistrationRequest;
+  /** A check, or none: it is up as long as the registrar lives. Nobody sends heartbeats for it. */
+  readonly liveness: Liveness;
+}
+
+const schema = v.array(v.record(v.string(), v.unknown()));
+
+/**
+ * Reads `[[registrar.services]]`: the fields of a PUT's body, with `service` and, where it is not the default, `namespace`
+ * beside them; `id` is the host's name and the port unless given. Adds a line to `problems` for each broken rule, with
+ * the number and the name of the table, and gives what is right.
+ */
+export function parseStatic(tables: unknown, namespaceDefault: string, problems: string[]): StaticRegistration[] {
+  const parsed = v.safeParse(schema, tables);
+  if (!parsed.success) {
+    problems.push("registrar.services in the file: must be tables, [[registrar.services]]");
+    return [];
+  }
+  if (parsed.output.length > REGISTRATIONS_MAX) {
+    problems.push(
+      `registrar.services in the file: must be at most ${REGISTRATIONS_MAX} (they are ${parsed.output.length})`,
+    );
+    return [];
+  }
+  const found = new Map<string, StaticRegistration>();
+  for (const [index, table] of parsed.output.entries()) {
+    const place = placeOf(index, table);
+    try {
+      const registration = parseTable(table, namespaceDefault);
+      const key = instanceKey(registration.ref);
+      if (found.has(key))
+        problems.push(`${place}: repeats the instance "${registration.ref.instance}" of an earlier one`);
+      found.set(key, registration);
+    } catch (error) {
+      if (!(error instanceof FingerpostError)) throw error;
+      for (const { pointer = "", detail } of error.violations) problems.push(`${place}${inToml(pointer)}: ${detail}`);
+    }
+  }
+  return [...found.values()];
+}
+
+function parseTable(table: Readonly<Record<string, unknown>>, namespaceDefault: string): StaticRegistration {
+  const { service, namespace = namespaceDefault, ttlSeconds, ...body } = table;
+  const violations: Violation[] = [];
+  for (const [pointer, value] of [
+    ["/service", service],
+    ["/namespace", namespace],
+  ] as const) {
+    if (value === undefined) violations.push({ pointer, detail: "is required" });
+    else if (typeof value !== "string" || !isName(value)) violations.push({ pointer, detail: NAME_RULE });
+  }
+  if (ttlSeconds !== undefined) {
+    violations.push({
+      pointer: "/ttlSeconds",
+      detail:
+        "must be left out: nothing sends heartbeats for it; give it a check, or it is up while the registrar runs",
+    });
+  }
+  const request = attempt(() => parseRegistrationRequest(body), violations);
+  if (request) {
+    const ref = { namespace: String(namespace), service: String(service), instance: request.id ?? idDefault(request) };
+    // Too large is found out now, and not when etcd is there.
+    attempt(() => encodeRegistration(toRegistration(ref.instance, request, new Date(0).toISOString())), violations);
+    if (violations.length === 0) return { ref, request, liveness: { type: "none" } };
+  }
+  throw new FingerpostError("invalid_argument", "The registration is not valid.", { violations });
+}
+
+function attempt<T>(parse: () => T, violations: Violation[]): T | undefined {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof FingerpostError)) throw error;
+    violations.push(...error.violations);
+    return undefined;
+  }
+}
+
+/** One file can be given to many hosts. */
+function idDefault({ port }: RegistrationRequest): string {
+  const host = hostname()
+    .replaceAll(/[^A-Za-z0-9.-]/g, "-")
+    .replace(/^[^A-Za-z0-9]+/, "")
+    .slice(0, 100);
+  return `${host || "host"}-${port}`;
+}
+
+function placeOf(index: number, { service, id }: Readonly<Record<string, unknown>>): string {
+  const names = [service, id].filter((name) => typeof name === "string" && isName(name));
+  return `registrar.services[${index}]${names.length > 0 ? ` (${names.join("/")})` : ""} in the file`;
+}
+
+function inToml(pointer: string): string {
+  return pointer === "" ? "" : `, ${pointer.slice(1).replaceAll("/", ".").replaceAll("~1", "/").replaceAll("~0", "~")}`;
+}
