@@ -39,26 +39,31 @@ export interface BareEtcd {
   close(): Promise<void>;
 }
 
+export interface TestEtcdOptions {
+  readonly extraArgs?: readonly string[];
+  /** Default: the least there is. */
+  readonly bcryptCost?: number;
+}
+
 export interface EtcdBackup {
   /** Puts the backup in the place of the data of the etcd it was made of, which must not run, by etcdctl. */
   restore(): Promise<void>;
 }
 
 /** A real etcd of this test file's own, with authentication on. */
-export async function startTestEtcd(options: { readonly extraArgs?: readonly string[] } = {}): Promise<TestEtcd> {
+export async function startTestEtcd(options: TestEtcdOptions = {}): Promise<TestEtcd> {
   const bare = await startBareEtcd(options);
   return Object.assign(bare, await enableAuth(bare.endpoint, systemClock));
 }
 
 /** The same as etcd is after its installation: without users, and open to everybody. */
-export async function startBareEtcd(options: { readonly extraArgs?: readonly string[] } = {}): Promise<BareEtcd> {
+export async function startBareEtcd(options: TestEtcdOptions = {}): Promise<BareEtcd> {
   const binary = await provideEtcd({ cacheDir: cacheDirOf(process.env), clock: systemClock, progress: console.error });
   const dir = mkdtempSync(join(tmpdir(), "fingerpost-etcd-"));
   const clientPort = await findFreePort(systemRandom);
   const peerPort = await findFreePort(systemRandom);
-  const extraArgs = options.extraArgs ?? [];
-  const launch = () =>
-    startEtcd({ binary, dir, clientPort, peerPort, clock: systemClock, bcryptCost: BCRYPT_COST, extraArgs });
+  const { bcryptCost = BCRYPT_COST, extraArgs = [] } = options;
+  const launch = () => startEtcd({ binary, dir, clientPort, peerPort, clock: systemClock, bcryptCost, extraArgs });
 
   let backups = 0;
   let server: EtcdServer = await launch();
