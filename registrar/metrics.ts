@@ -56,7 +56,7 @@ export function createMetrics({ registrations, leases, leaseStreams, leader }: G
     registers,
   });
   // From 0 on: a rate of a series that begins at 1 misses the first.
-  for (const of of ["etcd", "head", "catalog", "snapshot"]) differences.inc({ of }, 0);
+  for (const part of ["etcd", "head", "catalog", "snapshot"]) differences.inc({ of: part }, 0);
   const lag = new Histogram({
     name: "fingerpost_publish_lag_seconds",
     help: "From an etcd event to its commit in Redis.",
