@@ -4,6 +4,9 @@ export const LARGE_INTERVAL_MS = 1000;
 /** How long a snapshot that Redis would not take is left alone: each try sends all of its megabytes again. */
 export const WITHHELD_RETRY_MS = 60_000;
 
+/** Services that `trouble` names; the log names each. */
+const NAMED_MAX = 5;
+
 /** The services that are to be published: one entry each, however often they change. */
 export interface Backlog {
   /** Told at `nowMs` (monotonic) that they differ from what is published. */
@@ -18,8 +21,8 @@ export interface Backlog {
   written(service: string, bytes: number, nowMs: number): void;
   /** Redis would not take its snapshot. It stays, for a later try. */
   withhold(service: string, nowMs: number): void;
-  /** Those that Redis would not take at the last try. */
-  withheld(): readonly string[];
+  /** What Redis would not take at the last try, as a sentence; undefined when there is nothing. */
+  trouble(): string | undefined;
   /** Something waits for no more than its next turn. */
   isWaiting(): boolean;
   clear(): void;
@@ -55,7 +58,12 @@ export function createBacklog(): Backlog {
       waiting.set(service, nowMs);
       pauses.set(service, { type: "withheld", untilMs: nowMs + WITHHELD_RETRY_MS });
     },
-    withheld: () => [...pauses].filter(([, { type }]) => type === "withheld").map(([service]) => service),
+    trouble() {
+      const names = [...pauses].filter(([, { type }]) => type === "withheld").map(([service]) => service);
+      const others = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : "";
+      if (names.length === 0) return undefined;
+      return `Redis does not take the snapshots of ${names.slice(0, NAMED_MAX).join(", ")}${others}, which are left out.`;
+    },
     isWaiting: () => [...waiting.keys()].some((service) => pauses.get(service)?.type !== "withheld"),
     clear() {
       waiting.clear();

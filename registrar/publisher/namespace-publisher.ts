@@ -1,4 +1,4 @@
-import { headKey, serviceOfKey } from "../../contract/redis-keys.ts";
+import { serviceOfKey } from "../../contract/redis-keys.ts";
 import { createBackoff } from "../../kernel/backoff.ts";
 import { sleep, type Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
@@ -7,15 +7,14 @@ import type { Log } from "../../node/log.ts";
 import { createBacklog } from "./backlog.ts";
 import type { CatalogState } from "./catalog-state.ts";
 import { claimNamespace, type Leadership } from "./claim.ts";
-import { planCommit, type CommitPlan } from "./commit-plan.ts";
-import { commit } from "./commit-script.ts";
+import { planCommit } from "./commit-plan.ts";
+import { stepCommit, type Commit } from "./commit-step.ts";
 import type { Departure } from "./guard/departure.ts";
 import { createGuard, type Guard, type GuardHooks } from "./guard/guard.ts";
 import type { GuardLimits } from "./guard/limits.ts";
 import { compareWithStored } from "./guard/stored.ts";
 import type { Published } from "./published.ts";
 import { createRedisAudit, type RedisAuditReport } from "./redis-audit.ts";
-import { isTooLarge } from "./redis-errors.ts";
 import type { SnapshotStore } from "./store.ts";
 import { createWaker } from "./waker.ts";
 
@@ -27,10 +26,6 @@ export const CATALOG_INTERVAL_MS = 5000;
 const RETRY_BACKOFF = { baseMs: 100, capMs: 2000 };
 /** About when a refused claim is tried again. */
 const REFUSED_RETRY_MS = 5000;
-/** After so many failed tries of a snapshot that is a request by itself, what else there is goes first. */
-const OVERSIZED_TRIES_MAX = 3;
-/** Services named in a status; the log names each. */
-const NAMED_MAX = 5;
 
 /** What a try to commit came to; `services` is how many it publishes anew, 0 for a heartbeat. */
 export type PublishResult = "committed" | "refused" | "failed";
@@ -54,16 +49,6 @@ export interface NamespacePublisherOptions extends PublishHooks {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-}
-
-/** A commit under way: it is tried again as it is until its outcome is known. */
-interface Commit {
-  readonly plan: CommitPlan;
-  /** Since when its request is tried, monotonic, and how often it has failed. */
-  readonly requestedAtMs: number;
-  readonly failures: number;
-  /** When etcd told of the oldest change in it, monotonic; undefined for a heartbeat or a fill. */
-  readonly receivedAtMs: number | undefined;
 }
 
 /**
@@ -260,70 +245,32 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     return { plan: commitPlan, requestedAtMs: clock.monotonic(), failures: 0, receivedAtMs };
   }
 
-  /** Makes the next request of a commit. */
+  /** Makes the next request of a commit. Nothing else moves the state while one is under way. */
   async function advance(under: Commit): Promise<void> {
-    const { plan: commitPlan, requestedAtMs } = under;
-    const { writes, head } = commitPlan.request();
-    const result = await commit(store, {
-      headKey: headKey(namespace),
-      guard: commitPlan.guard,
-      writes,
-      ...(head === undefined ? {} : { head }),
-    }).catch((error: unknown) => {
-      onPublish?.("failed", commitPlan.changes());
-      const isHopeless = isTooLarge(error) || (commitPlan.isOversized() && under.failures + 1 >= OVERSIZED_TRIES_MAX);
-      if (isHopeless && shrink(under, error)) return "shrunk" as const;
-      goOn({ ...under, failures: under.failures + 1 });
-      throw error;
-    });
-    if (result === "shrunk") return;
-    if (result === "refused") {
-      onPublish?.("refused", commitPlan.changes());
-      log.warn({ namespace }, "A commit was refused, since Redis holds another head");
-      headDiffers = true;
-      state = { type: "unclaimed" };
-      return;
+    const { plan: commitPlan, receivedAtMs } = under;
+    const outcome = await stepCommit(under, { namespace, store, backlog, audit, clock, log });
+    if ("error" in outcome) onPublish?.("failed", commitPlan.changes());
+    switch (outcome.type) {
+      case "next":
+      case "failed":
+        state = { ...(state as Extract<State, { commit: unknown }>), commit: outcome.commit };
+        if (outcome.type === "failed") throw outcome.error;
+        return;
+      case "refused":
+        onPublish?.("refused", commitPlan.changes());
+        log.warn({ namespace }, "A commit was refused, since Redis holds another head");
+        headDiffers = true;
+        state = { type: "unclaimed" };
+        return;
+      case "done":
+        published = outcome.published;
+        state = { type: "live", published, commit: undefined };
+        revisionOwn = published.head.revision;
+        lastCommitAtMs = clock.now();
+        if (commitPlan.writesCatalog()) catalogWrittenAtMs = clock.monotonic();
+        onPublish?.("committed", commitPlan.changes());
+        if (receivedAtMs !== undefined) onPublishLag?.((clock.monotonic() - receivedAtMs) / 1000);
     }
-    audit.wrote(writes, requestedAtMs);
-    for (const { key, value } of writes) {
-      const service = serviceOfKey(namespace, key);
-      if (service !== undefined) backlog.written(service, Buffer.byteLength(value), clock.monotonic());
-    }
-    const end = commitPlan.made();
-    if (end) finish(under, end);
-    else goOn({ ...under, requestedAtMs: clock.monotonic(), failures: 0 });
-  }
-
-  /** Goes on without what Redis will not take. False when there is nothing to do without. */
-  function shrink(under: Commit, error: unknown): boolean {
-    const { writes } = under.plan.request();
-    const shrunk = under.plan.shrink();
-    if (!shrunk) return false;
-    const { leftOut } = shrunk;
-    if (leftOut !== undefined) {
-      const bytes = writes.reduce((sum, { value }) => sum + Buffer.byteLength(value), 0);
-      // A try whose outcome nobody knows may have written it all the same.
-      for (const { key } of writes) audit.forget(key);
-      backlog.withhold(leftOut, clock.monotonic());
-      log.error({ namespace, service: leftOut, bytes }, `A snapshot is left out: ${messageOf(error)}`);
-    }
-    goOn({ ...under, requestedAtMs: clock.monotonic(), failures: 0 });
-    return true;
-  }
-
-  /** Still the state it was taken from: nothing else moves it while a commit is under way. */
-  function goOn(under: Commit): void {
-    state = { ...(state as Extract<State, { commit: unknown }>), commit: under };
-  }
-
-  function finish({ plan: commitPlan, receivedAtMs }: Commit, end: Published): void {
-    published = end;
-    state = { type: "live", published, commit: undefined };
-    revisionOwn = published.head.revision;
-    lastCommitAtMs = clock.now();
-    if (commitPlan.writesCatalog()) catalogWrittenAtMs = clock.monotonic();
-    onPublish?.("committed", commitPlan.changes());
-    if (receivedAtMs !== undefined) onPublishLag?.((clock.monotonic() - receivedAtMs) / 1000);
   }
 
   /** Has whatever is not as it was written written again. */
@@ -363,14 +310,6 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     for (const resolve of flushWaiters.splice(0)) resolve();
   }
 
-  function trouble(): string | undefined {
-    const withheld = backlog.withheld();
-    if (lastError !== undefined || withheld.length === 0) return lastError;
-    const names = withheld.slice(0, NAMED_MAX).join(", ");
-    return `Redis does not take the snapshots of ${withheld.length} services, which are left out: ${names}`;
-  }
-
-  const withTrouble = (text: string | undefined) => (text === undefined ? {} : { lastError: text });
   const isDeposed = () => state.type === "deposed";
 
   function markChanged(services: Iterable<string>): void {
@@ -440,8 +379,12 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       instances: published?.head.instances ?? 0,
       held: guard.size(),
       ...(lastCommitAtMs === undefined ? {} : { lastCommitAt: new Date(lastCommitAtMs).toISOString() }),
-      ...withTrouble(trouble()),
+      ...lastErrorOf(lastError ?? backlog.trouble()),
       audit: audit.report(),
     }),
   };
+}
+
+function lastErrorOf(text: string | undefined): Pick<NamespaceStatus, "lastError"> {
+  return text === undefined ? {} : { lastError: text };
 }
