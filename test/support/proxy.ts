@@ -7,6 +7,8 @@ export interface Proxy {
   connections(): number;
   /** On: connections are taken and stay open, and no byte passes. Off: what was held back flows on. */
   blackhole(on: boolean): void;
+  /** Leads new connections to another port, as an address does that moves to another server. */
+  target(port: number): void;
   /** Cuts every open connection with a RST. */
   reset(): void;
   /** On: new connections are refused. Open ones stay. */
@@ -21,14 +23,20 @@ interface Pair {
   readonly target: Socket;
 }
 
+export interface ProxyOptions {
+  /** One of 127.0.0.0/8, by which the target tells those who come through here from others. */
+  readonly localAddress?: string;
+}
+
 /** A TCP proxy on 127.0.0.1 in front of `targetPort`, for the faults a network makes. */
-export async function startProxy(targetPort: number): Promise<Proxy> {
+export async function startProxy(targetPort: number, options: ProxyOptions = {}): Promise<Proxy> {
   const pairs = new Set<Pair>();
   let silent = false;
   let delayMs = 0;
+  let portNow = targetPort;
 
   const serve = (client: Socket) => {
-    const target = connect({ host: "127.0.0.1", port: targetPort, noDelay: true });
+    const target = connect({ ...options, host: "127.0.0.1", port: portNow, noDelay: true });
     client.setNoDelay(true);
     const pair = { client, target };
     pairs.add(pair);
@@ -80,6 +88,9 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
     blackhole(on) {
       silent = on;
       for (const pair of pairs) (on ? pausePair : resumePair)(pair);
+    },
+    target(to) {
+      portNow = to;
     },
     reset() {
       for (const { client, target } of pairs) {

@@ -1,4 +1,5 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { findFreePort } from "../../dev/ports.ts";
 import { newRedisUsers, redisUrl, startRedis } from "../../dev/redis.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import { systemRandom } from "../../kernel/random.ts";
+import { until } from "./until.ts";
 
 const execute = promisify(execFile);
 
@@ -23,9 +25,17 @@ export interface TestRedis {
   start(): Promise<void>;
   /** Runs one command as the administrator; gives what redis-cli prints. Rejects when Redis answers an error. */
   cli(...args: readonly string[]): Promise<string>;
+  /** Every command from now on, those that scripts run among them, as Redis' MONITOR tells them. */
+  monitor(): Promise<RedisMonitor>;
   /** Calls of these commands (of all, without names) since the start, by Redis' own count. */
   commandCount(...names: readonly string[]): Promise<number>;
   close(): Promise<void>;
+}
+
+export interface RedisMonitor {
+  /** In the order in which Redis ran them; those of a script follow the call of it. */
+  readonly lines: () => readonly string[];
+  stop(): Promise<void>;
 }
 
 /** A real Redis with users of different rights, of this test file's own. */
@@ -41,12 +51,10 @@ export async function startTestRedis(): Promise<TestRedis> {
   const launch = () => startRedis({ binary: binaries.server, dir, port, users, clock: systemClock });
 
   let server = await launch();
+  const cliArgs = ["-e", "-h", "127.0.0.1", "-p", String(port), "--user", users.admin.username];
+  const env = { ...process.env, ...binaries.cli.env, REDISCLI_AUTH: users.admin.password };
   const cli = async (...args: readonly string[]) => {
-    const { stdout } = await execute(
-      binaries.cli.path,
-      ["-e", "-h", "127.0.0.1", "-p", String(port), "--user", users.admin.username, ...args],
-      { env: { ...process.env, ...binaries.cli.env, REDISCLI_AUTH: users.admin.password } },
-    );
+    const { stdout } = await execute(binaries.cli.path, [...cliArgs, ...args], { env });
     return stdout.trimEnd();
   };
   return {
@@ -64,6 +72,20 @@ export async function startTestRedis(): Promise<TestRedis> {
       if (!server.running()) server = await launch();
     },
     cli,
+    async monitor() {
+      const child = spawn(binaries.cli.path, [...cliArgs, "MONITOR"], { env, stdio: ["ignore", "pipe", "ignore"] });
+      const exited = once(child, "exit");
+      let text = "";
+      child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+      await until("Redis tells its commands", () => text.startsWith("OK\n"));
+      return {
+        lines: () => text.split("\n").slice(1),
+        async stop() {
+          child.kill();
+          await exited;
+        },
+      };
+    },
     async commandCount(...names) {
       const wanted = new Set(names.map((name) => name.toLowerCase()));
       let calls = 0;
