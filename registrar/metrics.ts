@@ -8,6 +8,8 @@ export interface GaugeSources {
   readonly registrations: () => number;
   readonly leases: () => number;
   readonly leaseStreams: () => number;
+  readonly etcdStrain: () => number;
+  readonly etcdCircuitOpen: () => boolean;
   readonly leader: () => boolean;
 }
 
@@ -24,7 +26,8 @@ export interface Metrics {
 }
 
 /** The registrar's metrics, in a registry of their own. */
-export function createMetrics({ registrations, leases, leaseStreams, leader }: GaugeSources): Metrics {
+export function createMetrics(sources: GaugeSources): Metrics {
+  const { registrations, leases, leaseStreams, etcdStrain, etcdCircuitOpen, leader } = sources;
   const registry = new Registry();
   const registers = [registry];
 
@@ -66,6 +69,10 @@ export function createMetrics({ registrations, leases, leaseStreams, leader }: G
   gauge("registrations", "Instances this agent holds.", registrations);
   gauge("leases", "Leases this process renews.", leases);
   gauge("lease_streams", "LeaseKeepAlive streams that are open.", leaseStreams);
+  gauge("etcd_strain", "How slowly etcd answers renewals: 0 at ease, 1 at worst.", etcdStrain);
+  gauge("etcd_circuit_open", "1 while calls to etcd fail at once, since the ones before did.", () =>
+    etcdCircuitOpen() ? 1 : 0,
+  );
   gauge("leader", "1 while this process publishes.", () => (leader() ? 1 : 0));
 
   return {

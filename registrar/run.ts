@@ -8,7 +8,7 @@ import { isLoopback, listen, type ListenAddress, type Listener } from "../node/l
 import type { Log } from "../node/log.ts";
 import { createAgent } from "./agent/agent.ts";
 import { startEtcdProbe } from "./agent/etcd-probe.ts";
-import { createEtcd } from "./etcd/etcd.ts";
+import { createEtcd, type EtcdClient } from "./etcd/etcd.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "./etcd/lease-keeper.ts";
 import { createRegistrarApp } from "./http/app.ts";
 import { createMetrics } from "./metrics.ts";
@@ -90,10 +90,12 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     registrations: () => agent?.counts().instances ?? 0,
     leases: () => leases.size(),
     leaseStreams: () => leases.streams(),
+    etcdStrain: () => leases.strain(),
+    etcdCircuitOpen: () => etcd.circuit().type !== "closed",
     leader: () => publisher?.status().role === "leader",
   });
   const { endpoints, ...credentials } = config.etcd;
-  const etcd = createEtcd({
+  const etcd: EtcdClient = createEtcd({
     endpoints,
     ...given(credentials),
     clock,
@@ -104,10 +106,11 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
   });
   const leases: LeaseKeeper = createLeaseKeeper({ etcd, clock, random, log, onRenewal: () => metrics.onRenewal() });
   const { leaseTtlSeconds } = config;
+  const strain = () => leases.strain();
   const agent =
     config.role === "publisher"
       ? undefined
-      : createAgent({ etcd, leases, clock, random, log, agent: name, leaseTtlSeconds });
+      : createAgent({ etcd, leases, clock, random, log, agent: name, leaseTtlSeconds, strain });
   const fromFile = agent && createStaticRegistrations({ agent, clock, random, log });
   const probeKey = `${AGENTS_PREFIX}${name}`;
   const probe = agent && startEtcdProbe({ etcd, key: probeKey, clock, random, log });
@@ -130,6 +133,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
       ...(fromFile ? { services: fromFile.status() } : {}),
       leases: leases.size(),
       leaseStreams: leases.streams(),
+      etcd: { circuit: etcd.circuit(), strain: strain() },
       ...(publisher ? { publisher: publisher.status() } : {}),
     }),
     notReady,

@@ -45,6 +45,8 @@ export interface AgentOptions {
   readonly agent: string;
   /** How long etcd keeps this agent's instances after it died. Shorter: a slow etcd costs leases. Default 30. */
   readonly leaseTtlSeconds?: number;
+  /** How hard etcd finds its work, 0 to 1. A lease granted meanwhile lives for up to twice as long. Default: at ease. */
+  readonly strain?: () => number;
   /** How long a draining instance stays before it is removed. Default 30. */
   readonly drainSeconds?: number;
   /** How long a silent instance stays as `down` before it is removed. Default: its own TTL, at least 10 s. */
@@ -100,7 +102,7 @@ export interface Agent {
 }
 
 export function createAgent(options: AgentOptions): Agent {
-  const { etcd, leases, clock, random, log, agent } = options;
+  const { etcd, leases, clock, random, log, agent, strain = () => 0 } = options;
   const { leaseTtlSeconds = 30, drainSeconds = DRAIN_SECONDS, instancesMax = INSTANCES_MAX } = options;
   const bucket =
     options.bucket ?? createTokenBucket({ clock, ratePerSecond: RECOVERIES_PER_SECOND, burst: RECOVERIES_PER_SECOND });
@@ -122,7 +124,7 @@ export function createAgent(options: AgentOptions): Agent {
     log,
     agent,
     incarnation,
-    leaseTtlSeconds,
+    leaseTtlSeconds: () => Math.round(leaseTtlSeconds * (1 + strain())),
     onLost: (lease) => instances.lose(lease),
   });
   const writes = createWrites({ etcd, pool, clock, random });

@@ -18,11 +18,17 @@ export function toCallerError(error: unknown): FingerpostError {
   if (error instanceof DeadlineExceeded) return unavailable("etcd did not answer in time.", error);
   if (error instanceof EtcdDenied) return unavailable(`${details.permission_denied} ${error.advice}`, error);
   const detail = error instanceof EtcdError ? details[error.code] : undefined;
-  return detail === undefined ? FingerpostError.from(error) : unavailable(detail, error);
+  if (detail === undefined) return FingerpostError.from(error);
+  const retryInMs = error instanceof EtcdError ? error.retryInMs : undefined;
+  return unavailable(detail, error, retryInMs === undefined ? RETRY_AFTER_SECONDS : Math.ceil(retryInMs / 1000));
 }
 
-export function unavailable(message: string, cause?: unknown): FingerpostError {
-  return new FingerpostError("unavailable", message, { retryAfterSeconds: RETRY_AFTER_SECONDS, cause });
+export function unavailable(
+  message: string,
+  cause?: unknown,
+  retryAfterSeconds: number = RETRY_AFTER_SECONDS,
+): FingerpostError {
+  return new FingerpostError("unavailable", message, { retryAfterSeconds, cause });
 }
 
 export function mustRegister({ service, instance }: InstanceRef): FingerpostError {

@@ -42,6 +42,25 @@ describe("a lease", () => {
     expect(etcd.entries.size).toBe(0);
   });
 
+  it("granted while etcd is strained lives up to twice as long, and no key is put again for it, then or later", async () => {
+    let strain = 0;
+    const { etcd, agent, leaseOf, live } = agentOnMemory({ leaseTtlSeconds: 30, strain: () => strain });
+    const granted: number[] = [];
+    const grantLease = etcd.grantLease.bind(etcd);
+    etcd.grantLease = (ttlSeconds) => (granted.push(ttlSeconds), grantLease(ttlSeconds));
+    const held = [0, 0.5, 1, 0].map((_, index) => ref("i", "web", `namespace-${index}`));
+    for (const [index, level] of [0, 0.5, 1, 0].entries()) {
+      strain = level;
+      await agent.register(held[index]!, request({ ttlSeconds: 600 }));
+    }
+    expect(granted).toEqual([30, 45, 60, 30]);
+    const leases = held.map(leaseOf);
+    const revision = etcd.revision();
+    await live(120);
+    expect(held.map(leaseOf)).toEqual(leases);
+    expect(etcd.revision()).toBe(revision);
+  });
+
   it("that is lost has its instances put again under a new one, in one transaction", async () => {
     const { etcd, agent, stored, leaseOf, live, beat } = agentOnMemory();
     const refs = Array.from({ length: 127 }, (_, index) => ref(`i${index}`));

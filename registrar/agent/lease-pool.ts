@@ -43,7 +43,8 @@ export interface LeasePoolOptions {
   readonly agent: string;
   /** Tells this process from an earlier one of the same agent. */
   readonly incarnation: string;
-  readonly leaseTtlSeconds: number;
+  /** Asked before each grant: longer while etcd is strained. Leases that are there keep theirs. */
+  readonly leaseTtlSeconds: () => number;
   /** A lease has ended against our will; its members no longer have it. */
   readonly onLost: (lease: PoolLease) => void;
 }
@@ -165,7 +166,7 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
     keys: readonly string[],
     firstWrite: (lease: GrantedLease) => Promise<number>,
   ): Promise<PoolLease> {
-    const { lease: id, ttlSeconds } = await etcd.grantLease(leaseTtlSeconds);
+    const { lease: id, ttlSeconds } = await etcd.grantLease(leaseTtlSeconds());
     const startedAt = new Date(clock.now()).toISOString();
     const granted: GrantedLease = {
       id,

@@ -23,5 +23,7 @@ export async function dropIfHanging(session: Session, token: Token): Promise<voi
     attempt(session, "Range", undefined, deadlineMs, read),
   ]);
   const hangs = "failure" in withToken && withToken.failure.timedOut;
-  if (hangs && "failure" in without && without.failure.tokenRefused) session.tokens?.refused(token);
+  if (hangs && "failure" in without && without.failure.tokenRefused) {
+    session.tokens?.refused(token, session.clock.monotonic());
+  }
 }

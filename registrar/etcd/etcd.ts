@@ -1,6 +1,8 @@
 import type { Clock } from "../../kernel/clock.ts";
+import { AGENTS_PREFIX } from "../../contract/etcd-keys.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
+import { createBreaker, type Circuit } from "./breaker.ts";
 import { dropIfHanging } from "./doubted-token.ts";
 import { isAuthDisabled } from "./errors.ts";
 import { listPages } from "./list.ts";
@@ -40,8 +42,13 @@ export interface EtcdOptions extends TlsOptions {
   readonly onAuthentication?: () => void;
 }
 
+/** Etcd, and how the way to it is. */
+export interface EtcdClient extends Etcd {
+  circuit(): Circuit;
+}
+
 /** etcd over gRPC: one member, one connection and one token at a time. Throws `invalid_argument` for bad endpoints. */
-export function createEtcd(options: EtcdOptions): Etcd {
+export function createEtcd(options: EtcdOptions): EtcdClient {
   const { clock, random, log, username, password, timeoutMs = TIMEOUT_MS_DEFAULT, onAuthentication } = options;
   const { onRequest = () => {} } = options;
   const closing = new AbortController();
@@ -66,12 +73,19 @@ export function createEtcd(options: EtcdOptions): Etcd {
     throw answer.failure.error;
   }
 
+  /** Answered by the member from its memory; every role of ours may read it, and there is nothing there. */
+  async function touch(): Promise<void> {
+    const range = { key: Buffer.from(AGENTS_PREFIX), serializable: true };
+    await request("Range", (transport, callOptions) => transport.kv.range(range, callOptions));
+  }
+
   const session: Session = {
     members,
     tokens:
       username && password
-        ? createTokens({ authenticate: () => authenticate(username, password), clock, random, log })
+        ? createTokens({ authenticate: () => authenticate(username, password), touch, clock, random, log })
         : undefined,
+    breaker: createBreaker({ clock, random, log }),
     clock,
     timeoutMs,
     onRequest,
@@ -162,8 +176,10 @@ export function createEtcd(options: EtcdOptions): Etcd {
     },
     watch: (prefix, startRevision, handlers) => openWatch(session, prefix, startRevision, handlers),
     openRenewals: (handlers) => openRenewalStream(session, handlers),
+    circuit: () => session.breaker.circuit(),
     async close() {
       closing.abort();
+      session.tokens?.close();
       for (const stream of session.streams) stream.close();
       await Promise.allSettled(underWay);
       members.close();

@@ -1,16 +1,18 @@
 import { expect, test } from "vitest";
+import type { Clock } from "../../kernel/clock.ts";
 import { createManualClock } from "../../test/support/clock.ts";
 import { createLog } from "../../node/log.ts";
 import { createLeaseKeeper, RENEWALS_IN_FLIGHT_MAX, type LeaseLossReason } from "./lease-keeper.ts";
 import { EtcdError, type Etcd, type RenewalHandlers } from "./port.ts";
 
 /** Streams whose answers the test decides on; `denied` leases end the stream as etcd 3.5.28 and later do. */
-function createStreams() {
+function createStreams(clock: Clock) {
   const denied = new Set<string>();
   const dead = new Set<string>();
   const sent: string[] = [];
   const unanswered: string[] = [];
   let answering = true;
+  let latencyMs = 0;
   let opened = 0;
   let handlers: RenewalHandlers | undefined;
 
@@ -31,7 +33,7 @@ function createStreams() {
       return {
         renew(lease) {
           sent.push(lease);
-          queueMicrotask(() => {
+          clock.after(latencyMs, () => {
             if (handlers !== own) return;
             if (answering) answer(lease);
             else unanswered.push(lease);
@@ -48,6 +50,7 @@ function createStreams() {
     sent,
     end,
     opened: () => opened,
+    slow: (ms: number) => (latencyMs = ms),
     stall() {
       answering = false;
     },
@@ -60,7 +63,7 @@ function createStreams() {
 
 function setUp(count: number) {
   const clock = createManualClock();
-  const streams = createStreams();
+  const streams = createStreams(clock);
   const lost: [string, LeaseLossReason][] = [];
   let renewals = 0;
   let seed = 1;
@@ -169,6 +172,48 @@ test("a lease that may not be renewed is set apart and tried alone; the others k
   await clock.advance(60_000);
   expect(lost).toEqual([["lease-7", "expired"]]);
   expect(keeper.size()).toBe(199);
+});
+
+test("an etcd that answers slowly is renewed less often, by a third, and as before once it is quick again", async () => {
+  const { clock, streams, keeper, lost } = setUp(30);
+  async function renewalsIn(minutes: number): Promise<number> {
+    const before = streams.sent.length;
+    await clock.advance(minutes * 60_000);
+    return streams.sent.length - before;
+  }
+  await renewalsIn(1);
+  expect(keeper.strain()).toBe(0);
+  const atEase = await renewalsIn(10);
+  streams.slow(600);
+  await renewalsIn(1);
+  expect(keeper.strain()).toBeCloseTo(0.5);
+  streams.slow(1500);
+  await renewalsIn(1);
+  expect(keeper.strain()).toBe(1);
+  const strained = await renewalsIn(10);
+  // The waiting for an answer is part of the interval: 10.5 s for 6.75 s or so.
+  expect(strained / atEase).toBeGreaterThan(0.55);
+  expect(strained / atEase).toBeLessThan(0.7);
+  streams.slow(0);
+  await renewalsIn(1);
+  expect(keeper.strain()).toBe(0);
+  expect((await renewalsIn(10)) / atEase).toBeCloseTo(1, 1);
+  expect(streams.opened()).toBe(1);
+  expect(lost).toEqual([]);
+});
+
+test("an etcd that does not answer at all counts as strained at once, and one slow answer does not", async () => {
+  const { clock, streams, keeper } = setUp(1);
+  await clock.advance(60_000);
+  streams.slow(900);
+  const sent = streams.sent.length;
+  while (streams.sent.length === sent) await clock.advance(10);
+  streams.slow(0);
+  await clock.advance(2000);
+  expect(keeper.strain()).toBe(0);
+  streams.stall();
+  await clock.advance(25_000);
+  expect(keeper.strain()).toBe(1);
 });
 
 test("without leases there is no stream, and a closed keeper sends nothing more", async () => {

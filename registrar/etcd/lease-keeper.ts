@@ -3,6 +3,7 @@ import type { Cancel, Clock } from "../../kernel/clock.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
 import type { Etcd, EtcdError, LeaseRenewal, RenewalStream } from "./port.ts";
+import { createStrain } from "./strain.ts";
 
 /** Renewals sent and not yet answered. A stalled etcd finds no more than these when it goes on; the rest waits here. */
 export const RENEWALS_IN_FLIGHT_MAX = 256;
@@ -40,6 +41,11 @@ export interface LeaseKeeper {
   size(): number;
   /** LeaseKeepAlive streams open or opening: 0 or 1. */
   streams(): number;
+  /**
+   * How hard etcd finds it to answer, from 0 (at ease) to 1. Leases are renewed the less often, down to every half of
+   * their TTL; whoever grants a lease should give it the longer a TTL.
+   */
+  strain(): number;
   close(): Promise<void>;
 }
 
@@ -72,6 +78,7 @@ export function createLeaseKeeper({ etcd, clock, random, log, onRenewal }: Lease
   /** In the order of sending, which is that of etcd's answers. */
   const asked = new Set<Kept>();
   const backoff = createBackoff({ ...STREAM_BACKOFF, random });
+  const strain = createStrain();
   let state: StreamState = { type: "down" };
   let patience = 1;
   let failures = 0;
@@ -125,6 +132,7 @@ export function createLeaseKeeper({ etcd, clock, random, log, onRenewal }: Lease
   function answered({ lease: id, ttlSeconds }: LeaseRenewal): void {
     const lease = leases.get(id);
     if (!lease || !asked.delete(lease)) return;
+    strain.answered(clock.monotonic() - lease.sentAtMs);
     backoff.reset();
     patience = 1;
     failures = 0;
@@ -136,7 +144,7 @@ export function createLeaseKeeper({ etcd, clock, random, log, onRenewal }: Lease
       lease.ttlMs = ttlSeconds * 1000;
       lease.endsAtMs = lease.sentAtMs + lease.ttlMs;
       lease.refusals = undefined;
-      rest(lease, renewalDelayMs(lease.ttlMs, random));
+      rest(lease, renewalDelayMs(lease.ttlMs, strain.level(), random));
       onRenewal?.();
     }
     pump();
@@ -164,6 +172,7 @@ export function createLeaseKeeper({ etcd, clock, random, log, onRenewal }: Lease
   function replaceSilent(answerMs: number): void {
     if (state.type !== "up") return;
     patience = Math.min(PATIENCE_MAX, patience * 2);
+    strain.silent(answerMs);
     state.stream.close();
     replace(`no answer to a renewal in ${Math.round(answerMs)} ms`);
   }
@@ -228,6 +237,7 @@ export function createLeaseKeeper({ etcd, clock, random, log, onRenewal }: Lease
     },
     size: () => leases.size,
     streams: () => (state.type === "up" ? 1 : 0),
+    strain: () => strain.level(),
     async close() {
       for (const lease of leases.values()) lease.cancelTimer();
       for (const set of [leases, queue, suspects, asked]) set.clear();
@@ -236,7 +246,10 @@ export function createLeaseKeeper({ etcd, clock, random, log, onRenewal }: Lease
   };
 }
 
-/** A third of the TTL, or up to a fifth less: two renewals may fail before the lease ends. */
-function renewalDelayMs(ttlMs: number, random: Random): number {
-  return (ttlMs / 3) * (1 - random() * 0.2);
+/**
+ * A third of the TTL, or up to a fifth less: two renewals may fail before the lease ends. Up to half of it when etcd is
+ * strained, and then one may.
+ */
+function renewalDelayMs(ttlMs: number, strain: number, random: Random): number {
+  return ttlMs * (1 / 3 + strain / 6) * (1 - random() * 0.2);
 }

@@ -110,10 +110,13 @@ export type EtcdErrorCode =
 export class EtcdError extends Error {
   override readonly name = "EtcdError";
   readonly code: EtcdErrorCode;
+  /** The call was not sent, and another one will not be before this time has passed. */
+  readonly retryInMs: number | undefined;
 
-  constructor(code: EtcdErrorCode, message: string, cause?: unknown) {
+  constructor(code: EtcdErrorCode, message: string, cause?: unknown, retryInMs?: number) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
+    this.retryInMs = retryInMs;
   }
 }
 

@@ -2,6 +2,7 @@ import type { CallOptions } from "@grpc/grpc-js";
 import type { Clock } from "../../kernel/clock.ts";
 import { DeadlineExceeded, within } from "../../kernel/deadline.ts";
 import { messageOf } from "../../kernel/errors.ts";
+import type { Breaker, Permit } from "./breaker.ts";
 import { toFailure, type CallFailure, type CallStatus } from "./errors.ts";
 import { createInterceptor } from "./interceptor.ts";
 import type { Member, Members } from "./members.ts";
@@ -9,14 +10,16 @@ import { EtcdError, type EtcdErrorCode } from "./port.ts";
 import type { Token, Tokens } from "./token.ts";
 import type { Transport } from "./transport.ts";
 
-/** How a call or stream ended, for the request counter. */
-export type RequestCode = "ok" | EtcdErrorCode;
+/** How a call or stream ended, for the request counter. `not_sent`: the circuit was open. */
+export type RequestCode = "ok" | "not_sent" | EtcdErrorCode;
 
 /** What calls and streams have in common. */
 export interface Session {
   readonly members: Members<Transport>;
   /** Undefined without credentials: calls carry no token. */
   readonly tokens: Tokens | undefined;
+  /** Of calls. Streams, and `Authenticate`, are paced by those who need them. */
+  readonly breaker: Breaker;
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly onRequest: (method: string, code: RequestCode) => void;
@@ -39,29 +42,63 @@ type Attempt<Response> = { readonly response: Response } | { readonly failure: C
 export async function call<Response>(session: Session, method: string, send: Send<Response>): Promise<Response> {
   const { clock, timeoutMs, closing } = session;
   if (closing.aborted) throw new EtcdError("unavailable", "The connection to etcd is closed.");
+  const permit = enter(session, method);
   const deadlineMs = clock.now() + timeoutMs;
-  const token = await tokenWithin(session, deadlineMs, method);
-  const first = await attempt(session, method, token, deadlineMs, send);
+  const first = await attemptWithToken(session, permit, method, deadlineMs, send);
   if ("response" in first) return first.response;
-  if (first.failure.timedOut && token?.value !== undefined) session.doubt(token);
-  if (!first.failure.tokenRefused || token === undefined) throw first.failure.error;
-
-  session.tokens?.refused(token);
-  const newer = await tokenWithin(session, deadlineMs, method);
-  const second = await attempt(session, method, newer, deadlineMs, send);
+  if (!first.failure.tokenRefused || session.tokens === undefined) throw first.failure.error;
+  const second = await attemptWithToken(session, permit, method, deadlineMs, send);
   if ("response" in second) return second.response;
-  if (second.failure.tokenRefused && newer !== undefined) session.tokens?.refused(newer);
   throw second.failure.error;
+}
+
+function enter({ breaker, onRequest }: Session, method: string): Permit {
+  try {
+    return breaker.enter();
+  } catch (error) {
+    onRequest(method, "not_sent");
+    throw error;
+  }
+}
+
+async function attemptWithToken<Response>(
+  session: Session,
+  permit: Permit,
+  method: string,
+  deadlineMs: number,
+  send: Send<Response>,
+): Promise<Attempt<Response>> {
+  const { tokens, clock } = session;
+  let token: Token | undefined;
+  try {
+    token = await tokenWithin(session, deadlineMs, method);
+  } catch (error) {
+    permit.withdrawn();
+    throw error;
+  }
+  const sentAtMs = clock.monotonic();
+  const result = await attempt(session, method, token, deadlineMs, send);
+  if ("failure" in result && result.failure.error.code === "unavailable") {
+    permit.failed();
+    if (result.failure.timedOut && token?.value !== undefined) session.doubt(token);
+    return result;
+  }
+  permit.succeeded();
+  if (token === undefined) return result;
+  if ("failure" in result && result.failure.tokenRefused) tokens?.refused(token, sentAtMs);
+  else tokens?.used(token, sentAtMs);
+  return result;
 }
 
 /** One call with no second try; `Authenticate` itself goes through here, without a token. */
 export async function attempt<Response>(
-  { members, onRequest }: Session,
+  session: Session,
   method: string,
   token: Token | undefined,
   deadlineMs: number,
   send: Send<Response>,
 ): Promise<Attempt<Response>> {
+  const { members, onRequest } = session;
   const member = members.current();
   let status: CallStatus | undefined;
   const interceptor = createInterceptor({
@@ -76,16 +113,20 @@ export async function attempt<Response>(
     return { response };
   } catch (cause) {
     const failure = failureOf(status, cause, method);
-    report(members, member, failure);
+    report(session, member, failure);
     onRequest(method, failure.error.code);
     return { failure };
   }
 }
 
 /** Tells the members how a call or stream to one of them failed. A refusal is an answer, and so a success. */
-export function report(members: Members<Transport>, member: Member<Transport>, failure: CallFailure): void {
-  if (failure.error.code !== "unavailable") members.succeeded(member);
-  else members.failed(member, failure.timedOut ? "slow" : "unreachable");
+export function report({ members, tokens }: Session, member: Member<Transport>, failure: CallFailure): void {
+  if (failure.error.code !== "unavailable") {
+    members.succeeded(member);
+    return;
+  }
+  members.failed(member, failure.timedOut ? "slow" : "unreachable");
+  tokens?.interrupted();
 }
 
 /** What went wrong: by the status of the call, or by what was thrown when it never came to one. */

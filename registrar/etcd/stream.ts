@@ -35,7 +35,7 @@ export function openStream<Request, Response>(
   session: Session,
   { method, open, onMessage, onEnd }: StreamOptions<Request, Response>,
 ): Stream<Request> {
-  const { members, tokens, onRequest, streams, closing } = session;
+  const { members, tokens, clock, onRequest, streams, closing } = session;
   const ended = new AbortController();
   let state: State<Request, Response> = { type: "opening", waiting: [] };
 
@@ -70,8 +70,8 @@ export function openStream<Request, Response>(
     const lost = (cause: unknown, tokenUsed: Token | undefined) => {
       const failure = failureOf(status, cause, method);
       if (!finish()) return;
-      if (failure.tokenRefused && tokenUsed) tokens?.refused(tokenUsed);
-      report(members, member, failure);
+      if (failure.tokenRefused && tokenUsed) tokens?.refused(tokenUsed, clock.monotonic());
+      report(session, member, failure);
       onRequest(method, failure.error.code);
       onEnd(failure.error);
     };
@@ -103,7 +103,10 @@ export function openStream<Request, Response>(
       if (finish()) onRequest(method, "ok");
     },
     giveUp(error) {
-      if (state.type !== "ended") members.failed(members.current(), "slow");
+      if (state.type !== "ended") {
+        members.failed(members.current(), "slow");
+        tokens?.interrupted();
+      }
       fail(error);
     },
   };
