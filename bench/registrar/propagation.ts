@@ -1,4 +1,5 @@
 import { ETCD_PREFIX } from "../../contract/etcd-keys.ts";
+import { until } from "../../test/support/until.ts";
 import { distributionOf, round, type Distribution } from "../support/distribution.ts";
 import { putInstances } from "../support/instances.ts";
 import { startRegistrarProcess } from "../support/registrar-process.ts";
@@ -12,8 +13,8 @@ import type { Change, ChangesInput } from "./tasks/changes.ts";
 import type { Sighting, WatchInput } from "./tasks/head-watcher.ts";
 
 const BARE_PREFIX = "bare:";
-/** After the last change, for what is still under way. */
-const LAST_MS = 1000;
+/** After the last change, for what is still under way. What takes longer is lost. */
+const LAST_MS_MAX = 30_000;
 
 interface Workload {
   readonly instances: number;
@@ -131,8 +132,17 @@ async function observe(stage: Stage, { etcd, redis, workload, publisherPid, of }
   const cores = Object.fromEntries(
     cpuBefore.map(([name, pid, before]) => [name, round((cpuSecondsOf(pid) - before) / (durationMs / 1000), 2)]),
   );
-  await stage.pause(LAST_MS);
-  const sightings = await watcher.call("collect", undefined);
+  const revisionLast = Math.max(...changes.map(({ revision }) => revision));
+  const sightings: Sighting[] = [];
+  await until(
+    `revision ${revisionLast} is in Redis`,
+    async () => {
+      stage.signal.throwIfAborted();
+      sightings.push(...(await watcher.call("collect", undefined)));
+      return sightings.some(({ revision }) => revision >= revisionLast);
+    },
+    { timeoutMs: LAST_MS_MAX },
+  );
   return outcomeOf(changes, sightings, cores);
 }
 
