@@ -16,7 +16,7 @@ const OVERSIZED_TRIES_MAX = 3;
 /** A commit under way: its request is tried again as it is until the outcome is known. */
 export interface Commit {
   readonly plan: CommitPlan;
-  /** Since when its request is tried, monotonic, and how often it has failed. */
+  /** Since when its request is tried, monotonic, and how often it alone has failed. */
   readonly requestedAtMs: number;
   readonly failures: number;
   /** When etcd told of the oldest change in it, monotonic; undefined for a heartbeat or a fill. */
@@ -56,9 +56,12 @@ export async function stepCommit(under: Commit, parts: CommitParts): Promise<Com
       ...(head === undefined ? {} : { head }),
     });
   } catch (error) {
-    const isHopeless = isTooLarge(error) || (plan.isOversized() && failures + 1 >= OVERSIZED_TRIES_MAX);
+    // A Redis that answers a small question is there, and it is this request that it has no answer to.
+    const isItsOwn = plan.isOversized() && (await answers(store));
+    const tries = failures + (isItsOwn ? 1 : 0);
+    const isHopeless = isTooLarge(error) || tries >= OVERSIZED_TRIES_MAX;
     if (isHopeless && shrink(plan, error, parts)) return { type: "next", commit: anew(under, clock), error };
-    return { type: "failed", commit: { ...under, failures: failures + 1 }, error };
+    return { type: "failed", commit: { ...under, failures: tries }, error };
   }
   if (result === "refused") return { type: "refused" };
   audit.wrote(writes, requestedAtMs);
@@ -68,6 +71,13 @@ export async function stepCommit(under: Commit, parts: CommitParts): Promise<Com
   }
   const published = plan.made();
   return published ? { type: "done", published } : { type: "next", commit: anew(under, clock) };
+}
+
+function answers(store: SnapshotStore): Promise<boolean> {
+  return store.timeMs().then(
+    () => true,
+    () => false,
+  );
 }
 
 function anew(under: Commit, clock: Pick<Clock, "monotonic">): Commit {

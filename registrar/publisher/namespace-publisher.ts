@@ -1,10 +1,11 @@
 import { serviceOfKey } from "../../contract/redis-keys.ts";
 import { createBackoff } from "../../kernel/backoff.ts";
 import { sleep, type Clock } from "../../kernel/clock.ts";
-import { messageOf } from "../../kernel/errors.ts";
+import { FingerpostError, messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
 import { createBacklog } from "./backlog.ts";
+import { WAIT_ASKED_MS_MAX } from "./bounded-store.ts";
 import type { CatalogState } from "./catalog-state.ts";
 import { claimNamespace, type Leadership } from "./claim.ts";
 import { planCommit } from "./commit-plan.ts";
@@ -332,7 +333,8 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
           }
         } catch (error) {
           failed(error);
-          await sleep(clock, backoff.next(), signal);
+          const askedMs = error instanceof FingerpostError ? 1000 * (error.retryAfterSeconds ?? 0) : 0;
+          await sleep(clock, Math.max(backoff.next(), Math.min(askedMs, WAIT_ASKED_MS_MAX)), signal);
         }
       }
       running = false;

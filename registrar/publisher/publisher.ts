@@ -101,7 +101,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
   const { etcd, leases, clock, random, log, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT } = options;
   const guardLimits: GuardLimits = { ...GUARD_LIMITS_DEFAULT, ...options.guardLimits };
   const id = `${options.name}/${Math.floor(random() * 2 ** 32).toString(36)}`;
-  const store = boundStore(options.store, STORE_CONCURRENCY_MAX);
+  const store = boundStore(options.store, STORE_CONCURRENCY_MAX, clock);
   const auditIntervalMs = 1000 * (options.auditIntervalSeconds ?? AUDIT_INTERVAL_SECONDS_DEFAULT);
   const closing = new AbortController();
   const listed = Promise.withResolvers<void>();

@@ -4,13 +4,20 @@ import type { Clock } from "../../kernel/clock.ts";
 import { DeadlineExceeded, within } from "../../kernel/deadline.ts";
 import { FingerpostError, messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
-import { isUnknownScript, redisRefusal, redisUnreachable, scriptHash, timeReplyMs } from "./redis-errors.ts";
+import {
+  answerTimeoutMs,
+  isUnknownScript,
+  redisRefusal,
+  redisUnreachable,
+  scriptHash,
+  timeReplyMs,
+} from "./redis-errors.ts";
 import type { SnapshotStore } from "./store.ts";
 
 /** Of a connection, with its authentication. */
 const CONNECT_TIMEOUT_MS = 3000;
 /**
- * Of one command. Lower, and a Redis that saves its data fails commands; higher, and a dead connection holds up
+ * Of a small command. Lower, and a Redis that saves its data fails commands; higher, and a dead connection holds up
  * publishing for as long.
  */
 const COMMAND_TIMEOUT_MS = 3000;
@@ -62,11 +69,11 @@ export function createDirectStore({ url, clock, random }: DirectStoreOptions): S
     return connection;
   }
 
-  async function call<T>(run: (client: Client) => Promise<T>): Promise<T> {
+  async function call<T>(run: (client: Client) => Promise<T>, bytes = 0): Promise<T> {
     const { client, ready } = open();
     try {
       await ready;
-      return await within(clock, COMMAND_TIMEOUT_MS, "The command", run(client));
+      return await within(clock, answerTimeoutMs(COMMAND_TIMEOUT_MS, bytes), "The command", run(client));
     } catch (error) {
       if (error instanceof ErrorReply) {
         // An error of the connection's set-up is Redis' as well, and leaves nothing to go on with.
@@ -90,7 +97,7 @@ export function createDirectStore({ url, clock, random }: DirectStoreOptions): S
           if (!isUnknownScript(messageOf(error))) throw error;
           return client.eval(script, parameters);
         }
-      }),
+      }, sizeOf(args)),
     async close() {
       const last = connection;
       // Nobody calls any more; a late call must not open a connection that nobody closes.
@@ -98,6 +105,10 @@ export function createDirectStore({ url, clock, random }: DirectStoreOptions): S
       if (last.type === "open" && last.client.isOpen) last.client.destroy();
     },
   };
+}
+
+function sizeOf(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + text.length, 0);
 }
 
 function newClient(url: string) {

@@ -19,12 +19,26 @@ export function redisTooLarge(): FingerpostError {
   );
 }
 
+/** The service that Redis is behind asks to wait. The text is always the same, so that it is told once. */
+export function redisBusy(status: number, retryAfterSeconds: number): FingerpostError {
+  const options = { retryAfterSeconds };
+  return new FingerpostError("unavailable", `Redis asks to wait before the next request (HTTP ${status}).`, options);
+}
+
 export function isTooLarge(error: unknown): boolean {
   return error instanceof FingerpostError && error.code === "invalid_argument";
 }
 
 export function redisUnreachable(reason: string): FingerpostError {
   return new FingerpostError("unavailable", `Redis cannot be reached: ${reason}.`);
+}
+
+/** What a line carries at least: a request of megabytes may take longer by so much. Bytes in a millisecond. */
+const LINE_BYTES_PER_MS_MIN = 1000;
+
+/** How long a request of `bytes` may take, where a small one may take `smallMs`. */
+export function answerTimeoutMs(smallMs: number, bytes: number): number {
+  return smallMs + Math.ceil(bytes / LINE_BYTES_PER_MS_MIN);
 }
 
 /** Whether `message` is that of an EVALSHA whose script Redis does not know. */

@@ -1,13 +1,20 @@
-import { Redis } from "@upstash/redis";
-import { FingerpostError, messageOf } from "../../kernel/errors.ts";
-import { isUnknownScript, redisRefusal, redisUnreachable, scriptHash, timeReplyMs } from "./redis-errors.ts";
+import { FingerpostError } from "../../kernel/errors.ts";
+import {
+  answerTimeoutMs,
+  isUnknownScript,
+  redisBusy,
+  redisRefusal,
+  redisTooLarge,
+  redisUnreachable,
+  scriptHash,
+  timeReplyMs,
+} from "./redis-errors.ts";
 import type { SnapshotStore } from "./store.ts";
 
-/**
- * Of one request, 1 MiB of snapshots included. Lower, and a slow line never finishes a chunk; higher, and a dead
- * connection holds up publishing for as long.
- */
+/** Of a small request. Lower, and a slow moment fails it; higher, and a dead connection holds up publishing as long. */
 const REQUEST_TIMEOUT_MS = 5000;
+/** Where a service says that it is busy, and not for how long. */
+const RETRY_AFTER_SECONDS_DEFAULT = 1;
 
 export interface UpstashStoreOptions {
   /** Of the REST API, or of the gateway. */
@@ -15,48 +22,87 @@ export interface UpstashStoreOptions {
   readonly token: string;
 }
 
-/** Redis over Upstash's REST protocol. Rejects with `unavailable`, without a retry of its own. */
+/**
+ * Redis over Upstash's REST protocol: a command is a JSON array, its answer `{"result"}` or `{"error"}`. Rejects with
+ * `unavailable`, without a retry of its own, and says when a service asks to wait (429 or 503, Retry-After). Upstash's
+ * client is not used here, because it drops the status and the headers of an answer.
+ */
 export function createUpstashStore({ url, token }: UpstashStoreOptions): SnapshotStore {
-  const redis = new Redis({
-    url,
-    token,
-    enableAutoPipelining: false,
-    enableTelemetry: false,
-    readYourWrites: false,
-    responseEncoding: false,
-    automaticDeserialization: false,
-    retry: { retries: 0 },
-    // A function: given a signal itself, the client answers a timeout with null, like a key that is not there.
-    signal: () => AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-  });
-
-  async function call<T>(run: () => Promise<T>): Promise<T> {
+  async function send(body: string): Promise<{ readonly response: Response; readonly text: string }> {
+    const timeoutMs = answerTimeoutMs(REQUEST_TIMEOUT_MS, body.length);
     try {
-      return await run();
+      const response = await fetch(url, {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        body,
+        // Whoever sends us elsewhere is not the Redis that was configured.
+        redirect: "error",
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      return { response, text: await response.text() };
     } catch (error) {
-      // Neither the error nor its text goes on: it holds the whole command.
-      const name = error instanceof Error ? error.name : "";
-      if (name === "TimeoutError") throw redisUnreachable(`no answer within ${REQUEST_TIMEOUT_MS} ms`);
-      if (name === "UpstashError" && /^(unauthorized|wrongpass)/i.test(messageOf(error))) {
-        throw new FingerpostError("unavailable", "Redis refused the token.");
-      }
-      if (name === "UpstashError") throw redisRefusal(messageOf(error));
-      if (name === "UpstashJSONParseError") throw redisUnreachable("the answer is not of Upstash's protocol");
-      throw redisUnreachable("the request failed");
+      const isTimeout = error instanceof Error && error.name === "TimeoutError";
+      throw redisUnreachable(isTimeout ? "no answer in time" : "the request failed");
     }
   }
 
+  /** No error tells of the command or of the answer, since both may hold registrations. */
+  async function call(command: readonly string[]): Promise<unknown> {
+    const { response, text } = await send(JSON.stringify(command));
+    const { status } = response;
+    if (status === 401) throw new FingerpostError("unavailable", "Redis refused the token.");
+    if (status === 413) throw redisTooLarge();
+    if (status === 429 || (status === 503 && response.headers.has("retry-after")))
+      throw redisBusy(status, retryAfterSeconds(response.headers));
+    const answer = parse(text);
+    if (typeof answer.error === "string") throw new CommandError(answer.error);
+    if (!response.ok || !("result" in answer)) {
+      throw redisUnreachable(`the answer is not of Upstash's protocol (HTTP ${status})`);
+    }
+    return answer.result;
+  }
+
+  const refused = (error: unknown) => (error instanceof CommandError ? redisRefusal(error.message) : error);
+
   return {
-    timeMs: () => call(async () => timeReplyMs(await redis.time())),
-    evaluate: (script, keys, args) =>
-      call(async () => {
-        try {
-          return await redis.evalsha(scriptHash(script), [...keys], [...args]);
-        } catch (error) {
-          if (!isUnknownScript(messageOf(error))) throw error;
-          return redis.eval(script, [...keys], [...args]);
-        }
-      }),
+    async timeMs() {
+      const reply = await call(["TIME"]).catch((error: unknown) => Promise.reject(refused(error) as Error));
+      return timeReplyMs(Array.isArray(reply) ? reply : []);
+    },
+    async evaluate(script, keys, args) {
+      const rest = [String(keys.length), ...keys, ...args];
+      try {
+        return await call(["EVALSHA", scriptHash(script), ...rest]).catch((error: unknown) => {
+          if (!(error instanceof CommandError) || !isUnknownScript(error.message)) throw error;
+          return call(["EVAL", script, ...rest]);
+        });
+      } catch (error) {
+        throw refused(error);
+      }
+    },
     close: () => Promise.resolve(),
   };
+}
+
+/** Redis' own answer to a command, as text. */
+class CommandError extends Error {
+  override readonly name = "CommandError";
+}
+
+function parse(text: string): { readonly result?: unknown; readonly error?: unknown } {
+  try {
+    const json: unknown = JSON.parse(text);
+    return typeof json === "object" && json !== null ? json : {};
+  } catch {
+    return {};
+  }
+}
+
+/** Seconds, or a date (RFC 9110), which is read by the clock of whoever wrote it. */
+function retryAfterSeconds(headers: Headers): number {
+  const value = headers.get("retry-after") ?? "";
+  const seconds = /^\d+$/.test(value)
+    ? Number(value)
+    : Math.ceil((Date.parse(value) - Date.parse(headers.get("date") ?? "")) / 1000);
+  return Number.isSafeInteger(seconds) && seconds >= 0 ? seconds : RETRY_AFTER_SECONDS_DEFAULT;
 }

@@ -78,9 +78,7 @@ describe("a namespace of 2,000 services and 20,000 instances", () => {
     noted.requests.length = 0;
     for (let change = 0; change < 300; change++) namespace.put(`s${change % 30}`, `i${change % 30}`, { port: 9000 });
     await live(namespace);
-    expect([...noted.written()].toSorted()).toEqual(
-      Array.from({ length: 30 }, (_, index) => [`s${index}`, 1] as const).toSorted(),
-    );
+    expect(noted.written()).toEqual(new Map(Array.from({ length: 30 }, (_, index) => [`s${index}`, 1])));
     expect(noted.requests.length).toBe(1);
     expect(await stage.stored.head()).toMatchObject({ services: 2000, instances: 20_000 });
   });
@@ -188,5 +186,43 @@ describe("a snapshot larger than Redis takes", () => {
     await live(namespace);
     expect(namespace.publisher.status().lastError).toBeUndefined();
     expect(await stage.stored.head()).toMatchObject({ services: 11, instances: 13 });
+  });
+});
+
+describe("a snapshot that does not get through", () => {
+  const metadata = { padding: "x".repeat(1000) };
+
+  it("is left out after some tries, when Redis answers everything else", async () => {
+    const noted = noting(stage.store);
+    const dropping: SnapshotStore = {
+      ...noted,
+      evaluate(script, keys, args) {
+        // As of a proxy that closes the connection on a large body.
+        const bytes = args.reduce((sum, text) => sum + text.length, 0);
+        return bytes > 1_000_000
+          ? Promise.reject(new Error("the connection failed"))
+          : noted.evaluate(script, keys, args);
+      },
+    };
+    const namespace = stage.start(dropping);
+    await live(namespace);
+    for (let index = 0; index < 1200; index++) namespace.put("large", `i${index}`, { metadata });
+    namespace.put("small", "1");
+    await until("it is named", () => namespace.publisher.status().lastError?.includes("snapshots of large"));
+    await live(namespace);
+    expect((await stage.stored.snapshot("small"))?.instances).toHaveLength(1);
+    expect(await stage.stored.snapshot("large")).toBeUndefined();
+  });
+
+  it("waits for a Redis that is away, and is there as soon as that is back", async () => {
+    let failures = 0;
+    const onPublish = (result: string) => void (failures += Number(result === "failed"));
+    const namespace = stage.start(stage.store, { onPublish });
+    await live(namespace);
+    await stage.redis.kill();
+    for (let index = 0; index < 1200; index++) namespace.put("large", `i${index}`, { metadata });
+    await until("tries have failed", () => failures >= 5);
+    await stage.redis.start();
+    await until("it is there", async () => (await stage.stored.snapshot("large"))?.instances.length === 1200);
   });
 });

@@ -145,7 +145,7 @@ describe("a store that cannot reach Redis", () => {
     behind.blackhole(true);
     const store = createUpstashStore({ url: `http://127.0.0.1:${behind.port}`, token: TOKEN });
     const started = performance.now();
-    await expect(textIn(store, "k")).rejects.toThrow("no answer within 5000 ms");
+    await expect(textIn(store, "k")).rejects.toThrow("no answer in time");
     expect(performance.now() - started).toBeLessThan(7000);
     await behind.close();
   });
