@@ -31,7 +31,8 @@ const common = {
   /** Where the check connects to, if not to the instance's own port. The host is always the instance's own. */
   port: v.exactOptional(wholeBetween({ least: 1, most: 65_535 })),
   intervalSeconds: v.optional(between(INTERVAL_SECONDS), INTERVAL_SECONDS.default),
-  timeoutSeconds: v.optional(between(TIMEOUT_SECONDS), TIMEOUT_SECONDS.default),
+  /** Left out: 2, or the interval if that is shorter. */
+  timeoutSeconds: v.exactOptional(between(TIMEOUT_SECONDS)),
   rise: v.optional(wholeBetween(RISE), RISE.default),
   fall: v.optional(wholeBetween(FALL), FALL.default),
   /** What an instance is until its first result: `down`, so that it gets no traffic before it answers, or `up`. */
@@ -88,11 +89,15 @@ export const checkSchema = v.pipe(
   v.forward(
     v.partialCheck(
       [["timeoutSeconds"], ["intervalSeconds"]],
-      ({ timeoutSeconds, intervalSeconds }) => timeoutSeconds <= intervalSeconds,
+      ({ timeoutSeconds = 0, intervalSeconds }) => !(timeoutSeconds > intervalSeconds),
       "must be at most intervalSeconds",
     ),
     ["timeoutSeconds"],
   ),
+  v.transform(({ timeoutSeconds, ...check }) => ({
+    ...check,
+    timeoutSeconds: timeoutSeconds ?? Math.min(TIMEOUT_SECONDS.default, check.intervalSeconds),
+  })),
 );
 
 export type Check = v.InferOutput<typeof checkSchema>;

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { FingerpostError } from "../kernel/errors.ts";
+import { checkSchema, type Check } from "./check.ts";
 import { nameSchema } from "./names.ts";
 import { parseWith, plainObject, violationsOf } from "./validation.ts";
 
@@ -130,18 +131,33 @@ export const registrationRequestSchema = v.pipe(
     tags: v.optional(fields.tags, []),
     metadata: v.optional(fields.metadata, {}),
     status: v.optional(v.picklist(["up", "draining"], 'must be "up" or "draining"'), "up"),
-    ttlSeconds: v.optional(
+    ttlSeconds: v.exactOptional(
       v.pipe(
         v.number("must be a number"),
         v.minValue(TTL_SECONDS_MIN, `must be ${TTL_SECONDS_MIN} to ${TTL_SECONDS_MAX}`),
         v.maxValue(TTL_SECONDS_MAX, `must be ${TTL_SECONDS_MIN} to ${TTL_SECONDS_MAX}`),
       ),
-      TTL_SECONDS_DEFAULT,
     ),
+    check: v.exactOptional(checkSchema),
+  }),
+  v.forward(
+    v.partialCheck(
+      [["ttlSeconds"], ["check"]],
+      ({ ttlSeconds, check }) => ttlSeconds === undefined || check === undefined,
+      "must not stand beside ttlSeconds: an instance either sends heartbeats or is checked",
+    ),
+    ["check"],
+  ),
+  v.transform(({ ttlSeconds, check, ...rest }): RegistrationRequest => {
+    return check ? { ...rest, check } : { ...rest, ttlSeconds: ttlSeconds ?? TTL_SECONDS_DEFAULT };
   }),
 );
 
-export type RegistrationRequest = v.InferOutput<typeof registrationRequestSchema>;
+/** What an instance says of itself, and how it shows that it is up: by heartbeats, or by a check. */
+export type RegistrationRequest = Omit<Registration, "id" | "status" | "cause" | "registeredAt"> & {
+  readonly id?: string;
+  readonly status: "up" | "draining";
+} & ({ readonly ttlSeconds: number; readonly check?: never } | { readonly check: Check; readonly ttlSeconds?: never });
 
 /** What is read back from etcd: unknown keys pass, so that an older publisher reads a newer agent's values. */
 const registrationSchema = v.object({

@@ -10,6 +10,7 @@ export interface GaugeSources {
   readonly leaseStreams: () => number;
   readonly etcdStrain: () => number;
   readonly etcdCircuitOpen: () => boolean;
+  readonly checksRunning: () => number;
   readonly leader: () => boolean;
 }
 
@@ -17,6 +18,7 @@ export interface Metrics {
   onEtcdRequest(method: string, code: string): void;
   onAuthentication(): void;
   onRenewal(): void;
+  onCheck(type: string, result: string): void;
   onWatchRestart(): void;
   onPublish(): void;
   onPublishLag(seconds: number): void;
@@ -27,7 +29,7 @@ export interface Metrics {
 
 /** The registrar's metrics, in a registry of their own. */
 export function createMetrics(sources: GaugeSources): Metrics {
-  const { registrations, leases, leaseStreams, etcdStrain, etcdCircuitOpen, leader } = sources;
+  const { registrations, leases, leaseStreams, etcdStrain, etcdCircuitOpen, checksRunning, leader } = sources;
   const registry = new Registry();
   const registers = [registry];
 
@@ -46,6 +48,12 @@ export function createMetrics(sources: GaugeSources): Metrics {
     name: "fingerpost_etcd_requests_total",
     help: "Calls and streams to etcd, by method and by what they came to.",
     labelNames: ["method", "code"],
+    registers,
+  });
+  const checks = new Counter({
+    name: "fingerpost_checks_total",
+    help: "Health checks made, by what they came to; void: it said nothing of the instance.",
+    labelNames: ["type", "result"],
     registers,
   });
   const authentications = counter("etcd_authentications_total", "Authenticate calls to etcd.");
@@ -73,12 +81,14 @@ export function createMetrics(sources: GaugeSources): Metrics {
   gauge("etcd_circuit_open", "1 while calls to etcd fail at once, since the ones before did.", () =>
     etcdCircuitOpen() ? 1 : 0,
   );
+  gauge("checks_running", "Health checks under way.", checksRunning);
   gauge("leader", "1 while this process publishes.", () => (leader() ? 1 : 0));
 
   return {
     onEtcdRequest: (method, code) => requests.inc({ method, code }),
     onAuthentication: () => authentications.inc(),
     onRenewal: () => renewals.inc(),
+    onCheck: (type, result) => checks.inc({ type, result }),
     onWatchRestart: () => watchRestarts.inc(),
     onPublish: () => publishes.inc(),
     onAuditDifference: (of) => differences.inc({ of }),

@@ -7,6 +7,7 @@ import type { Random } from "../kernel/random.ts";
 import { isLoopback, listen, type ListenAddress, type Listener } from "../node/listen.ts";
 import type { Log } from "../node/log.ts";
 import { createAgent } from "./agent/agent.ts";
+import { createProber } from "./agent/checks/prober.ts";
 import { startEtcdProbe } from "./agent/etcd-probe.ts";
 import { createEtcd, type EtcdClient } from "./etcd/etcd.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "./etcd/lease-keeper.ts";
@@ -45,6 +46,14 @@ export interface RegistrarConfig {
   readonly leaseTtlSeconds: number;
   /** How often the publisher compares Redis and etcd with what it holds. */
   readonly auditIntervalSeconds?: number | undefined;
+  /** How long a draining instance stays. Default 30. */
+  readonly drainSeconds?: number | undefined;
+  /** How long a silent instance stays as `down`. Default: its own TTL, at least 10 s. */
+  readonly downSeconds?: number | undefined;
+  /** Health checks under way at a time. Default 256. */
+  readonly checkConcurrency?: number | undefined;
+  /** PEM of the authorities that checks over TLS trust. Default: those of the system. */
+  readonly checkCa?: string | undefined;
   /** Take over a Redis that another etcd's publisher still keeps alive. */
   readonly adopt: boolean;
   /** Deregister every instance on the way out. */
@@ -92,6 +101,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     leaseStreams: () => leases.streams(),
     etcdStrain: () => leases.strain(),
     etcdCircuitOpen: () => etcd.circuit().type !== "closed",
+    checksRunning: () => agent?.counts().checks.running ?? 0,
     leader: () => publisher?.status().role === "leader",
   });
   const { endpoints, ...credentials } = config.etcd;
@@ -105,12 +115,24 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     onAuthentication: () => metrics.onAuthentication(),
   });
   const leases: LeaseKeeper = createLeaseKeeper({ etcd, clock, random, log, onRenewal: () => metrics.onRenewal() });
-  const { leaseTtlSeconds } = config;
   const strain = () => leases.strain();
+  const { leaseTtlSeconds, drainSeconds, downSeconds } = config;
   const agent =
     config.role === "publisher"
       ? undefined
-      : createAgent({ etcd, leases, clock, random, log, agent: name, leaseTtlSeconds, strain });
+      : createAgent({
+          etcd,
+          leases,
+          clock,
+          random,
+          log,
+          agent: name,
+          leaseTtlSeconds,
+          strain,
+          ...given({ drainSeconds, downSeconds, checksRunningMax: config.checkConcurrency }),
+          probe: createProber({ clock, ca: config.checkCa }),
+          onCheck: (type, result) => metrics.onCheck(type, result),
+        });
   const fromFile = agent && createStaticRegistrations({ agent, clock, random, log });
   const probeKey = `${AGENTS_PREFIX}${name}`;
   const probe = agent && startEtcdProbe({ etcd, key: probeKey, clock, random, log });

@@ -7,8 +7,8 @@ import { shutdownSignal } from "../../node/shutdown.ts";
 import type { RegistrarConfig } from "../../registrar/run.ts";
 import { refuse, type ConfigValues } from "../config/load.ts";
 import { addSettings, readSettings } from "../config/options.ts";
-import { readEtcdFiles } from "../config/pem.ts";
-import { flag, list, number, text, textOrUndefined } from "../config/values.ts";
+import { readEtcdFiles, readPem } from "../config/pem.ts";
+import { flag, list, number, numberOrUndefined, text, textOrUndefined } from "../config/values.ts";
 import { untilShutdown } from "../run.ts";
 import { readServices, reloadOnHangUp } from "./registrar-reload.ts";
 
@@ -54,6 +54,7 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
   const redis = redisConfig(values, role, problems);
   const files = readEtcdFiles(values, problems);
   const services = readServices(values, problems);
+  const checkCa = readPem(values, "registrar.check_ca", problems);
   if (problems.length > 0) refuse(...problems);
   return {
     etcd: { endpoints: list(values, "etcd.endpoints"), username, password, ...files },
@@ -64,6 +65,10 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
     namespace: text(values, "namespace"),
     leaseTtlSeconds: number(values, "registrar.lease_ttl_seconds"),
     auditIntervalSeconds: number(values, "registrar.audit_interval_seconds"),
+    drainSeconds: number(values, "registrar.drain_seconds"),
+    downSeconds: numberOrUndefined(values, "registrar.down_seconds"),
+    checkConcurrency: number(values, "registrar.check_concurrency"),
+    checkCa,
     adopt: flag(values, "registrar.adopt"),
     leave: flag(values, "registrar.leave"),
     services,

@@ -12,7 +12,8 @@ export function readEtcdFiles(values: ConfigValues, problems: string[]) {
   };
 }
 
-function readPem(values: ConfigValues, path: string, problems: string[]): string | undefined {
+/** PEM text of the file that a setting names, if it does. What cannot be read goes to `problems`. */
+export function readPem(values: ConfigValues, path: string, problems: string[]): string | undefined {
   const file = textOrUndefined(values, path);
   if (file === undefined) return undefined;
   try {

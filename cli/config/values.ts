@@ -17,6 +17,10 @@ export function number(values: ConfigValues, path: string): number {
   return value;
 }
 
+export function numberOrUndefined(values: ConfigValues, path: string): number | undefined {
+  return values.get(path) === undefined ? undefined : number(values, path);
+}
+
 export function flag(values: ConfigValues, path: string): boolean {
   const value = values.get(path);
   if (typeof value !== "boolean") throw new TypeError(`setting ${path} is not true or false`);

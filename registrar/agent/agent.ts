@@ -1,3 +1,4 @@
+import type { Check } from "../../contract/check.ts";
 import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
 import {
   decodeRegistration,
@@ -11,10 +12,22 @@ import { FingerpostError, messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
 import type { Etcd, KeyValue } from "../etcd/port.ts";
+import { refuseUnreachable } from "../net/target.ts";
 import { startAudit } from "./audit.ts";
 import { isFromFile, mustRegister, toCallerError, unavailable } from "./caller-errors.ts";
-import { createDepartures, HEARTBEAT_CAUSE } from "./departures.ts";
-import { toRegistration, viewOf, withStatus, type Held, type HeldView, type Liveness, type Source } from "./held.ts";
+import { asChecked, HEARTBEAT_CAUSE, LONGEST_CHECK_CAUSE } from "./causes.ts";
+import { createProber, type Probe } from "./checks/prober.ts";
+import type { CheckOutcome } from "./checks/outcome.ts";
+import { createDepartures } from "./departures.ts";
+import {
+  livenessOf,
+  toRegistration,
+  withStatus,
+  type Held,
+  type HeldView,
+  type Liveness,
+  type Source,
+} from "./held.ts";
 import { createInstances } from "./instances.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 import { createLeasePool, type LeaseRenewals } from "./lease-pool.ts";
@@ -53,6 +66,12 @@ export interface AgentOptions {
   readonly downSeconds?: number;
   /** More registrations than this are refused with `resource_exhausted`. Default 100,000. */
   readonly instancesMax?: number;
+  /** Makes one check of an instance. Default: over the network. */
+  readonly probe?: Probe;
+  /** Checks under way at a time. Fewer: a crowd that hangs delays the others' checks. Default 256. */
+  readonly checksRunningMax?: number;
+  /** A check has ended. */
+  readonly onCheck?: (type: Check["type"], result: CheckOutcome["type"]) => void;
   /** Paces re-registration after lost leases. Default: 20 transactions a second. */
   readonly bucket?: TokenBucket;
 }
@@ -69,6 +88,8 @@ export interface AgentCounts {
   readonly recovering: number;
   /** Writes waiting or under way. */
   readonly pendingWrites: number;
+  /** Instances that are checked, checks under way, and checks that are due and wait for their turn. */
+  readonly checks: { readonly instances: number; readonly running: number; readonly waiting: number };
 }
 
 /**
@@ -84,7 +105,7 @@ export interface Agent {
    * What the file has registered only the file changes: everybody else is refused with `conflict`.
    */
   register(ref: InstanceRef, request: RegistrationRequest, liveness?: Liveness, source?: Source): Promise<Registered>;
-  /** Puts an instance that is down up again; otherwise writes nothing. */
+  /** Puts an instance that is down up again; otherwise writes nothing. Of a checked one it only tells that it is held. */
   heartbeat(ref: InstanceRef): Promise<void>;
   /** Puts the instance as `draining`; it is removed after a grace time, unless it registers again. */
   drain(ref: InstanceRef): Promise<void>;
@@ -115,7 +136,11 @@ export function createAgent(options: AgentOptions): Agent {
     log,
     drainSeconds,
     downSeconds: options.downSeconds,
+    random,
+    probe: options.probe ?? createProber({ clock }),
+    checksRunningMax: options.checksRunningMax,
     onDue: (key) => departures.due(key),
+    onCheck: options.onCheck ?? (() => {}),
   });
   const pool = createLeasePool({
     etcd,
@@ -199,24 +224,28 @@ export function createAgent(options: AgentOptions): Agent {
     refuseOther(ref, source);
     const key = instanceKey(ref);
     const now = new Date(clock.now()).toISOString();
-    const wanted = (registeredAt: string) => toRegistration(ref.instance, request, registeredAt);
+    const wanted = (registeredAt: string, before?: Registration) => {
+      const registration = toRegistration(ref.instance, request, registeredAt);
+      return by.type === "check" ? asChecked(registration, before, by.check) : registration;
+    };
     const known = instances.get(key);
     if (
       known?.position.type === "written" &&
-      encodeRegistration(wanted(known.registration.registeredAt)) === known.value
+      encodeRegistration(wanted(known.registration.registeredAt, known.registration)) === known.value
     ) {
       known.liveness = by;
       known.source = source;
-      if (known.registration.status === "up" || !liveness.has(key)) liveness.start(known);
+      if (known.registration.status !== "draining" || !liveness.has(key)) liveness.start(known);
       return false;
     }
     const held = known ?? newHeld(ref, wanted(now), by, source);
     if (!known) instances.add(held);
     try {
-      const sinceKnown = known?.confirmed ? known.registration.registeredAt : undefined;
-      const created = await put(held, (existing) =>
-        wanted(sinceKnown ?? registeredAtOf(existing, ref.instance) ?? now),
-      );
+      const registered = known?.confirmed ? known.registration : undefined;
+      const created = await put(held, (existing) => {
+        const before = registered ?? registrationOf(existing, ref.instance);
+        return wanted(before?.registeredAt ?? now, before);
+      });
       held.liveness = by;
       held.source = source;
       liveness.start(held);
@@ -229,13 +258,14 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   return {
-    async register(ref, request, by = { type: "heartbeat", ttlSeconds: request.ttlSeconds }, source = "api") {
+    async register(ref, request, by = livenessOf(request), source = "api") {
       // An instance must still fit when it is down, which adds a cause.
       const largest = toRegistration(ref.instance, request, new Date(clock.now()).toISOString());
-      encodeRegistration(withStatus(largest, "down", HEARTBEAT_CAUSE));
+      encodeRegistration(withStatus(largest, "down", by.type === "check" ? LONGEST_CHECK_CAUSE : HEARTBEAT_CAUSE));
+      if (by.type === "check") refuseUnreachable(request.address);
       return await operate(instanceKey(ref), async () => {
         const created = await register(ref, request, by, source);
-        return { created, ...viewOf(confirmed(ref)) };
+        return { created, ...liveness.viewOf(confirmed(ref)) };
       });
     },
 
@@ -272,20 +302,26 @@ export function createAgent(options: AgentOptions): Agent {
 
     fromFile: () => [...instances.all()].filter(({ source }) => source === "file").map(({ ref }) => ref),
 
-    list: (request) => listHeld(instances.all(), request),
+    list: (request) => listHeld(instances.all(), (held) => liveness.viewOf(held), request),
 
     counts: () => ({
       instances: instances.size(),
       leases: pool.all().length,
       recovering: recovery.pending(),
       pendingWrites: queue.pending(),
+      checks: liveness.checks(),
     }),
 
     async close(how) {
       closing = true;
-      liveness.close();
       try {
-        const underWay = Promise.all([departures.close(), audit.close(), recovery.close(), queue.idle()]);
+        const underWay = Promise.all([
+          liveness.close(),
+          departures.close(),
+          audit.close(),
+          recovery.close(),
+          queue.idle(),
+        ]);
         await within(
           clock,
           CLOSE_BUDGET_MS,
@@ -301,10 +337,11 @@ export function createAgent(options: AgentOptions): Agent {
   };
 }
 
-function registeredAtOf(existing: KeyValue | undefined, id: string): string | undefined {
+function registrationOf(existing: KeyValue | undefined, id: string): Registration | undefined {
   if (!existing) return undefined;
   try {
-    return new Date(decodeRegistration(existing.value, id).registeredAt).toISOString();
+    const registration = decodeRegistration(existing.value, id);
+    return { ...registration, registeredAt: new Date(registration.registeredAt).toISOString() };
   } catch {
     // What is there is not a registration, and is about to be replaced by one.
     return undefined;

@@ -1,6 +1,7 @@
 import type { InstanceRef } from "../../contract/etcd-keys.ts";
 import type { Registration, RegistrationRequest, Status } from "../../contract/registration.ts";
 import type { Check } from "../../contract/check.ts";
+import type { CheckView } from "./checks/checks.ts";
 import type { PoolLease } from "./lease-pool.ts";
 
 /** Where an instance's key stands in etcd, as far as this agent knows. */
@@ -47,13 +48,16 @@ export interface Held {
 export interface HeldView {
   readonly namespace: string;
   readonly service: string;
-  readonly liveness: Liveness;
+  /** With what a check saw last, where there is one. */
+  readonly liveness: Liveness & Partial<CheckView>;
   readonly source: Source;
   readonly instance: Registration;
 }
 
-export function viewOf({ ref: { namespace, service }, liveness, source, registration }: Held): HeldView {
-  return { namespace, service, liveness, source, instance: registration };
+export function viewOf(held: Held, seen?: CheckView): HeldView {
+  const { ref, liveness, source, registration } = held;
+  const { namespace, service } = ref;
+  return { namespace, service, liveness: { ...liveness, ...seen }, source, instance: registration };
 }
 
 /**
@@ -61,9 +65,14 @@ export function viewOf({ ref: { namespace, service }, liveness, source, registra
  * JSON and writes nothing the second time.
  */
 export function toRegistration(id: string, request: RegistrationRequest, registeredAt: string): Registration {
-  const { id: _id, ttlSeconds: _ttlSeconds, metadata, status, ...fields } = request;
+  const { id: _id, ttlSeconds: _ttlSeconds, check: _check, metadata, status, ...fields } = request;
   const entries = Object.entries(metadata).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return { id, ...fields, metadata: Object.fromEntries(entries), status, registeredAt };
+}
+
+/** What a request says, where nothing else is said, of how an instance shows that it is up. */
+export function livenessOf({ check, ttlSeconds }: RegistrationRequest): Liveness {
+  return check ? { type: "check", check } : { type: "heartbeat", ttlSeconds };
 }
 
 /** The same instance in another state; `cause` says why it is down. */

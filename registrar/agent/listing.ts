@@ -1,5 +1,5 @@
 import { instanceKey } from "../../contract/etcd-keys.ts";
-import { viewOf, type Held, type HeldView } from "./held.ts";
+import type { Held, HeldView } from "./held.ts";
 
 export interface ListRequest {
   readonly namespace: string;
@@ -17,7 +17,11 @@ export interface HeldPage {
 }
 
 /** One page of what an agent holds, without instances that etcd has not confirmed yet. */
-export function listHeld(all: Iterable<Held>, { namespace, service, cursor = "", limit }: ListRequest): HeldPage {
+export function listHeld(
+  all: Iterable<Held>,
+  view: (held: Held) => HeldView,
+  { namespace, service, cursor = "", limit }: ListRequest,
+): HeldPage {
   const prefix = instanceKey({ namespace, service: "", instance: "" }).slice(0, -1);
   const matching: Held[] = [];
   for (const held of all) {
@@ -29,7 +33,7 @@ export function listHeld(all: Iterable<Held>, { namespace, service, cursor = "",
   const page = matching.slice(0, limit);
   const last = page.at(-1);
   return {
-    instances: page.map(viewOf),
+    instances: page.map(view),
     ...(last && matching.length > limit ? { next: last.key.slice(prefix.length) } : {}),
   };
 }

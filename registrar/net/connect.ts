@@ -3,7 +3,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 
 /** What this process or machine has run out of, or may not do: it says nothing of the other side. */
-const OWN_FAULTS = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL", "EACCES", "EPERM"]);
+export const OWN_FAULTS = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL", "EACCES", "EPERM"]);
 /** The other side has said no. Whatever else goes wrong is no answer. */
 const REFUSALS = new Set(["ECONNREFUSED", "ECONNRESET"]);
 

@@ -27,9 +27,21 @@ refused.addSubnet("64:ff9b::a9fe:0", 112, "ipv6");
 refused.addSubnet("2002:a9fe::", 32, "ipv6");
 refused.addSubnet("::a9fe:0", 112, "ipv6");
 
-/** Whether nothing of ours connects to this IP address. */
-export function isRefused(ip: string): boolean {
+function isRefused(ip: string): boolean {
   return refused.check(ip, isIP(ip) === 6 ? "ipv6" : "ipv4");
+}
+
+/**
+ * Throws `invalid_argument` when no check or probe would ever connect to a registered `address`. A name passes: where it
+ * leads is looked at each time.
+ */
+export function refuseUnreachable(address: string): void {
+  if (isIP(address) === 0 || !isRefused(address)) return;
+  throw new FingerpostError("invalid_argument", "The registration is not valid.", {
+    violations: [
+      { pointer: "/address", detail: "must not be link-local, multicast or unspecified: no check goes there" },
+    ],
+  });
 }
 
 /**

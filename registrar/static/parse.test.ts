@@ -18,6 +18,12 @@ it("takes the fields of a PUT with service and namespace, and says nothing of he
   ]);
 });
 
+it("takes a check, by which the instance is then judged", () => {
+  const { registrations, problems } = parse([{ ...web, check: { type: "http", path: "/healthz" } }]);
+  expect(problems).toEqual([]);
+  expect(registrations).toMatchObject([{ liveness: { type: "check", check: { type: "http", path: "/healthz" } } }]);
+});
+
 it("names an instance without an id after its host and port, so that one file can be given to many hosts", () => {
   const { id: _id, ...anonymous } = web;
   const [registration] = parse([anonymous]).registrations;

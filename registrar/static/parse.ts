@@ -4,7 +4,7 @@ import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
 import { isName, NAME_RULE } from "../../contract/names.ts";
 import { encodeRegistration, parseRegistrationRequest, type RegistrationRequest } from "../../contract/registration.ts";
 import { FingerpostError, type Violation } from "../../kernel/errors.ts";
-import { toRegistration, type Liveness } from "../agent/held.ts";
+import { livenessOf, toRegistration, type Liveness } from "../agent/held.ts";
 
 /** More than this belongs to the services themselves, or to the API. */
 const REGISTRATIONS_MAX = 1000;
@@ -75,7 +75,8 @@ function parseTable(table: Readonly<Record<string, unknown>>, namespaceDefault: 
     const ref = { namespace: String(namespace), service: String(service), instance: request.id ?? idDefault(request) };
     // Too large is found out now, and not when etcd is there.
     attempt(() => encodeRegistration(toRegistration(ref.instance, request, new Date(0).toISOString())), violations);
-    if (violations.length === 0) return { ref, request, liveness: { type: "none" } };
+    if (violations.length === 0)
+      return { ref, request, liveness: request.check ? livenessOf(request) : { type: "none" } };
   }
   throw new FingerpostError("invalid_argument", "The registration is not valid.", { violations });
 }

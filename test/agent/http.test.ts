@@ -92,7 +92,15 @@ describe("input that breaks a rule is answered 400, with the place and the rule,
     ["a port as text", { path, body: { ...valid, port: "80" } }, "/port", "must be a number"],
     ["no address", { path, body: { port: 80 } }, "/address", "is required"],
     ["an unknown field", { path, body: { ...valid, color: "red" } }, "/color", "is not a known field"],
-    ["a check, which is not there yet", { path, body: { ...valid, check: {} } }, "/check", "is not a known field"],
+    ["a check and a TTL", { path, body: { ...valid, check: { type: "tcp" } } }, "/check", "must not stand beside"],
+    ["a check of no type", { path, body: checked({}) }, "/check/type", "must be http, tcp or grpc"],
+    ["a path that is none", { path, body: checked({ type: "http", path: "x" }) }, "/check/path", "must start with /"],
+    [
+      "a check of an address where nothing of ours connects",
+      { path, body: { ...checked({ type: "tcp" }), address: "169.254.169.254" } },
+      "/address",
+      "must not be link-local",
+    ],
     ["a TTL of 0", { path, body: { ...valid, ttlSeconds: 0 } }, "/ttlSeconds", "must be 1 to 3600"],
     ["a TTL over an hour", { path, body: { ...valid, ttlSeconds: 3601 } }, "/ttlSeconds", "must be 1 to 3600"],
     ["an id that is not the path's", { path, body: { ...valid, id: "other" } }, "/id", 'must be "bad-1"'],
@@ -153,6 +161,10 @@ describe("input that breaks a rule is answered 400, with the place and the rule,
     const { body } = await put(path, { address: "a b", port: 0, extra: 1 });
     expect(body.errors).toHaveLength(3);
   });
+
+  function checked(check: unknown): Record<string, unknown> {
+    return { address: valid.address, port: valid.port, check };
+  }
 
   function big(entries: number): Record<string, string> {
     return Object.fromEntries(Array.from({ length: entries }, (_, index) => [`k${index}`, "x".repeat(2000)]));
