@@ -12,7 +12,7 @@ import { planCommit } from "./commit-plan.ts";
 import { stepCommit, type Commit } from "./commit-step.ts";
 import type { Departure } from "./guard/departure.ts";
 import { createGuard, type Guard, type GuardHooks } from "./guard/guard.ts";
-import type { GuardLimits } from "./guard/limits.ts";
+import type { GuardSettings } from "./guard/limits.ts";
 import { compareWithStored } from "./guard/stored.ts";
 import type { Published } from "./published.ts";
 import { createRedisAudit, type RedisAuditReport } from "./redis-audit.ts";
@@ -46,7 +46,7 @@ export interface NamespacePublisherOptions extends PublishHooks {
   readonly adopt: boolean;
   /** In which every key in Redis is compared once with what was written there. */
   readonly auditIntervalMs: number;
-  readonly guardLimits: GuardLimits;
+  readonly guardSettings: GuardSettings;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -131,7 +131,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
   let lastError: string | undefined;
   const guard = createGuard({
     ...options,
-    limits: options.guardLimits,
+    settings: options.guardSettings,
     published: () => published?.head.instances ?? 0,
   });
   let takeover: Takeover = { type: "ahead" };

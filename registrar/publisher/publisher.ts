@@ -13,7 +13,10 @@ import type { Etcd, WatchEvent } from "../etcd/port.ts";
 import { boundStore } from "./bounded-store.ts";
 import { createCatalogState, type Changes } from "./catalog-state.ts";
 import { createEtcdAudit, type EtcdAuditReport } from "./etcd-audit.ts";
-import { GUARD_LIMITS_DEFAULT, type GuardLimits } from "./guard/limits.ts";
+import { createGuardDesk, type GuardDesk } from "./guard/desk.ts";
+import { GUARD_DEFAULT, type GuardSettings } from "./guard/limits.ts";
+import { probe } from "./guard/probe.ts";
+import { runProber } from "./guard/prober.ts";
 import { createHeartbeat, decodeLeaderBeat, type Heartbeat, type LeaderBeat } from "./heartbeat.ts";
 import { createNamespaces, type Followed } from "./namespaces.ts";
 import { createNamespacePublisher, type NamespaceStatus, type PublishHooks } from "./namespace-publisher.ts";
@@ -51,7 +54,7 @@ export interface PublisherOptions extends PublishHooks {
   readonly heartbeatIntervalMs?: number;
   /** How often Redis and etcd are compared with what is held here. */
   readonly auditIntervalSeconds?: number;
-  readonly guardLimits?: Partial<GuardLimits>;
+  readonly guard?: Partial<GuardSettings>;
   /** How long nobody publishes after a leader has died. */
   readonly electionTtlSeconds?: number;
   readonly randomBytes: (count: number) => Uint8Array;
@@ -86,6 +89,7 @@ export interface PublisherStatus {
 /** Follows etcd, and while it leads, publishes what it sees to Redis. */
 export interface Publisher {
   status(): PublisherStatus;
+  readonly guard: GuardDesk;
   /** Publishes what is left within a bound, resigns, and waits for what was started. The store stays open. */
   close(): Promise<void>;
 }
@@ -99,7 +103,7 @@ interface Leading {
 /** Starts at once; etcd and Redis may come later. */
 export function startPublisher(options: PublisherOptions): Publisher {
   const { etcd, leases, clock, random, log, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT } = options;
-  const guardLimits: GuardLimits = { ...GUARD_LIMITS_DEFAULT, ...options.guardLimits };
+  const guardSettings: GuardSettings = { ...GUARD_DEFAULT, ...options.guard };
   const id = `${options.name}/${Math.floor(random() * 2 ** 32).toString(36)}`;
   const store = boundStore(options.store, STORE_CONCURRENCY_MAX, clock);
   const auditIntervalMs = 1000 * (options.auditIntervalSeconds ?? AUDIT_INTERVAL_SECONDS_DEFAULT);
@@ -113,7 +117,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
     configured: options.namespaces,
     inUse: namespacesInUse,
     create: (namespace) =>
-      createNamespacePublisher({ ...options, guardLimits, namespace, catalog, store, auditIntervalMs }),
+      createNamespacePublisher({ ...options, guardSettings, namespace, catalog, store, auditIntervalMs }),
     onFollowed: (followed) => leading?.start(followed),
     clock,
     log,
@@ -124,6 +128,8 @@ export function startPublisher(options: PublisherOptions): Publisher {
     for (const [namespace, { publisher }] of namespaces.entries()) if (publisher.guard.size() > 0) yield namespace;
   }
   let leaderPublishedAtMs = -Infinity;
+  /** Whoever leads, by the name in etcd. */
+  let leader: string | undefined;
   let confirmedAt = 0;
 
   const election = createElection({
@@ -146,6 +152,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
       restore(entries, revision, wentBack) {
         audit.restore(entries.length, revision);
         publish(catalog.restore(entries, revision));
+        leader = entries.find(({ key }) => key === ELECTION_KEY)?.value;
         adoptNamespaces(entries.find(({ key }) => key === PUBLISHER_KEY)?.value);
         if (wentBack) for (const { publisher } of namespaces.all()) publisher.reclaim();
         listed.resolve();
@@ -179,7 +186,10 @@ export function startPublisher(options: PublisherOptions): Publisher {
 
   /** Our own keys, as the watch tells of them. */
   function observe({ type, entry }: WatchEvent): void {
-    if (entry.key === ELECTION_KEY && type === "delete") election.keyDeleted();
+    if (entry.key === ELECTION_KEY) {
+      leader = type === "put" ? entry.value : undefined;
+      if (type === "delete") election.keyDeleted();
+    }
     if (entry.key !== PUBLISHER_KEY || type !== "put") return;
     const beat = adoptNamespaces(entry.value);
     if (beat === undefined) return;
@@ -254,12 +264,37 @@ export function startPublisher(options: PublisherOptions): Publisher {
     log.info({ term: term.revision }, "Leading: publishing to Redis");
     leading = { heartbeat, start };
     for (const followed of namespaces.all()) start(followed);
-    await Promise.all([heartbeat.run(signal), audit.run(signal)]);
+    await Promise.all([heartbeat.run(signal), audit.run(signal), probeHeld(signal)]);
     leading = undefined;
     await Promise.all(running);
     log.info({ term: term.revision }, "Not leading any more");
     await term.resign();
   }
+
+  async function probeHeld(signal: AbortSignal): Promise<void> {
+    if (guardSettings.probeSeconds === 0) return;
+    const probed = ([namespace, { publisher }]: readonly [string, Followed]) => ({ namespace, ...publisher });
+    await runProber(
+      {
+        namespaces: () => [...namespaces.entries()].map(probed),
+        catalog,
+        intervalMs: guardSettings.probeSeconds * 1000,
+        probe: (registration, stopped) => probe(registration, clock, stopped),
+        clock,
+        random,
+        log,
+      },
+      signal,
+    );
+  }
+
+  const guard = createGuardDesk({
+    leads: () => leading !== undefined,
+    leader: () => leader,
+    namespaces: () => [...namespaces.entries()].map(([namespace, { publisher }]) => [namespace, publisher] as const),
+    catalog,
+    clock,
+  });
 
   async function campaign(): Promise<void> {
     // A leader without a catalog could publish nothing, and would keep others from leading.
@@ -315,6 +350,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
       namespaces: [...namespaces.all()].map(({ publisher }) => publisher.status()),
       audit: audit.report(),
     }),
+    guard,
     close: () => (closed ??= close()),
   };
 }

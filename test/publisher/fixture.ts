@@ -8,7 +8,7 @@ import { systemClock } from "../../kernel/clock.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { createLog } from "../../node/log.ts";
 import { createCatalogState, type CatalogState } from "../../registrar/publisher/catalog-state.ts";
-import { GUARD_LIMITS_DEFAULT } from "../../registrar/publisher/guard/limits.ts";
+import { GUARD_DEFAULT } from "../../registrar/publisher/guard/limits.ts";
 import type { WatchEvent } from "../../registrar/etcd/port.ts";
 import type { Leadership } from "../../registrar/publisher/claim.ts";
 import {
@@ -80,7 +80,7 @@ export function startNamespace(
     store,
     adopt: false,
     auditIntervalMs: 300_000,
-    guardLimits: GUARD_LIMITS_DEFAULT,
+    guardSettings: GUARD_DEFAULT,
     ...parts,
     ...options,
     namespace,

@@ -170,7 +170,7 @@ describe("a publisher", () => {
       [{ type: "delete", key: instanceKey({ namespace: "elsewhere", service: "web", instance: "1" }) }],
     );
 
-    start({ guardLimits: { holdSeconds: 1 } });
+    start({ guard: { holdSeconds: 1 } });
     const elsewhere = storedIn(store, "elsewhere");
     const held = await until("its instance is held", async () => {
       const [instance] = (await elsewhere.snapshot("web"))?.instances ?? [];

@@ -9,21 +9,21 @@ import type { WatchEvent } from "../../etcd/port.ts";
 import { createCatalogState } from "../catalog-state.ts";
 import { createGuard, type GuardOptions, type HoldFound } from "./guard.ts";
 import type { Evidence, Exit } from "./hold.ts";
-import { GUARD_LIMITS_DEFAULT, ROUNDS_REFUSED, ROUNDS_REFUSED_LAST, ROUNDS_SILENT } from "./limits.ts";
+import { GUARD_DEFAULT, ROUNDS_REFUSED, ROUNDS_REFUSED_LAST, ROUNDS_SILENT } from "./limits.ts";
 
 const TTL_SECONDS = 30;
-const HOLD_MS = GUARD_LIMITS_DEFAULT.holdSeconds * 1000;
+const HOLD_MS = GUARD_DEFAULT.holdSeconds * 1000;
 const CLEAR: Evidence = { refusals: true, silence: true };
 
 /** A guard over a catalog; each call is one revision, told at once. */
-function setUp(limits: Partial<GuardOptions["limits"]> = {}) {
+function setUp(settings: Partial<GuardOptions["settings"]> = {}) {
   const clock = createManualClock();
   const catalog = createCatalogState(() => {}, clock);
   const outcomes = { passed: 0, held: 0 };
   const exits: Exit[] = [];
   const guard = createGuard({
     namespace: "default",
-    limits: { ...GUARD_LIMITS_DEFAULT, ...limits },
+    settings: { ...GUARD_DEFAULT, ...settings },
     catalog,
     published: () => [...catalog.services("default")].flatMap((service) => guard.instances(service)).length,
     clock,

@@ -5,7 +5,7 @@ import type { Log } from "../../../node/log.ts";
 import type { CatalogState, Registrations } from "../catalog-state.ts";
 import type { Departure } from "./departure.ts";
 import { agentReturned, probed, type Evidence, type Exit, type HeldInstance, type ProbeResult } from "./hold.ts";
-import { CATALOG_DEPARTURES_MIN, SERVICE_DEPARTURES_MIN, type GuardLimits } from "./limits.ts";
+import { CATALOG_DEPARTURES_MIN, SERVICE_DEPARTURES_MIN, type GuardSettings } from "./limits.ts";
 import { createDepartureWindow } from "./window.ts";
 
 /** Why departures were held: too many of the namespace or of the service, or the last of a service. */
@@ -18,7 +18,7 @@ export interface GuardHooks {
 
 export interface GuardOptions extends GuardHooks {
   readonly namespace: string;
-  readonly limits: GuardLimits;
+  readonly settings: GuardSettings;
   readonly catalog: Pick<CatalogState, "registrations" | "sentinels">;
   /** How many instances of the namespace are published. */
   readonly published: () => number;
@@ -74,8 +74,8 @@ export interface Guard {
 const noneHeld: ReadonlyMap<string, HeldInstance> = new Map();
 
 export function createGuard(options: GuardOptions): Guard {
-  const { namespace, limits, catalog, published, clock, log, onDepartures, onExit } = options;
-  const window = createDepartureWindow({ windowMs: limits.windowSeconds * 1000, clock });
+  const { namespace, settings, catalog, published, clock, log, onDepartures, onExit } = options;
+  const window = createDepartureWindow({ windowMs: settings.windowSeconds * 1000, clock });
   const holds = new Map<string, Map<string, HeldInstance>>();
   let size = 0;
   /** Since nothing was held; for the line that tells of the end. */
@@ -115,7 +115,7 @@ export function createGuard(options: GuardOptions): Guard {
   };
 
   function hold({ service, registration, cause, owner, type }: Departure): void {
-    const holdMs = limits.holdSeconds * 1000;
+    const holdMs = settings.holdSeconds * 1000;
     const since = clock.now();
     add(service, {
       hold: { id: registration.id, cause, since, until: since + holdMs, ...owner },
@@ -128,7 +128,8 @@ export function createGuard(options: GuardOptions): Guard {
     });
   }
 
-  const catalogBudget = () => Math.max(CATALOG_DEPARTURES_MIN, Math.floor((published() * limits.catalogPercent) / 100));
+  const catalogBudget = () =>
+    Math.max(CATALOG_DEPARTURES_MIN, Math.floor((published() * settings.catalogPercent) / 100));
 
   /** Those of one revision. */
   function judge(departures: readonly Departure[]): void {
@@ -175,7 +176,7 @@ export function createGuard(options: GuardOptions): Guard {
     const departed = [...window.of(service)];
     const gone = departed.filter((id) => !held.has(id)).length;
     const served = upIn(registrationsOf(service)) + held.size + own.length + gone;
-    const budget = Math.max(SERVICE_DEPARTURES_MIN, Math.floor((served * limits.servicePercent) / 100));
+    const budget = Math.max(SERVICE_DEPARTURES_MIN, Math.floor((served * settings.servicePercent) / 100));
     return departed.length + own.length > budget;
   }
 
@@ -216,7 +217,7 @@ export function createGuard(options: GuardOptions): Guard {
       const nowMs = clock.now();
       for (const { service, hold: stored, registration } of found) {
         // Another leader's clock, or settings, make no hold longer than ours would be.
-        const until = Math.min(stored.until, nowMs + limits.holdSeconds * 1000);
+        const until = Math.min(stored.until, nowMs + settings.holdSeconds * 1000);
         add(service, {
           hold: { ...stored, since: Math.min(stored.since, nowMs), until },
           registration,

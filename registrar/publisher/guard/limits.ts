@@ -1,5 +1,5 @@
 /** How much may depart unplanned before the guard holds it back, and how long it holds. */
-export interface GuardLimits {
+export interface GuardSettings {
   /**
    * Departures within this time are judged together. Shorter, and a fleet that falls apart slowly is let go piece by
    * piece; longer, and what is let go in an ordinary hour comes to be held.
@@ -11,13 +11,19 @@ export interface GuardLimits {
   readonly catalogPercent: number;
   /** Longest that an instance is held. Too short for an incident, and it empties services; a ghost lives no longer. */
   readonly holdSeconds: number;
+  /**
+   * About how often held instances are probed, and a few live ones beside them; 0 for never. A dead host is let go after
+   * two to four rounds. Never, where publishers cannot reach instances: ghosts then stay for holdSeconds.
+   */
+  readonly probeSeconds: number;
 }
 
-export const GUARD_LIMITS_DEFAULT: GuardLimits = {
+export const GUARD_DEFAULT: GuardSettings = {
   windowSeconds: 60,
   servicePercent: 25,
   catalogPercent: 2,
   holdSeconds: 600,
+  probeSeconds: 10,
 };
 
 export const SERVICE_DEPARTURES_MIN = 1;

@@ -1,0 +1,148 @@
+import type { Registration } from "../../../contract/registration.ts";
+import { sleep, type Clock } from "../../../kernel/clock.ts";
+import { messageOf } from "../../../kernel/errors.ts";
+import type { Random } from "../../../kernel/random.ts";
+import type { Log } from "../../../node/log.ts";
+import { createTokenBucket } from "../../agent/token-bucket.ts";
+import type { CatalogState } from "../catalog-state.ts";
+import { createTally } from "./evidence.ts";
+import type { Guard } from "./guard.ts";
+import type { ProbeResult } from "./hold.ts";
+
+/** Connections at a time, each for a second at most: a mass expiry must not look like a scan of ports. */
+const PROBES_MAX = 32;
+const PROBES_PER_SECOND = 100;
+/** Live instances asked a round, of each protocol and zone in which something is held, and of so many of those. */
+const CONTROLS_MAX = 4;
+const PLACES_MAX = 32;
+
+/** A namespace as the prober sees it. */
+export interface ProbedNamespace {
+  readonly namespace: string;
+  readonly guard: Pick<Guard, "services" | "held" | "probed" | "size">;
+  /** These are published anew. */
+  changed(services: Iterable<string>): void;
+}
+
+export interface ProberOptions {
+  readonly namespaces: () => Iterable<ProbedNamespace>;
+  readonly catalog: Pick<CatalogState, "services" | "registrations">;
+  readonly intervalMs: number;
+  /** Undefined when it says nothing of the instance. */
+  readonly probe: (registration: Registration, signal: AbortSignal) => Promise<ProbeResult | undefined>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+interface HeldTarget {
+  readonly service: string;
+  readonly id: string;
+  readonly registration: Registration;
+}
+
+/**
+ * Probes what is held, round by round, and a sample of what is live in each: only where others answer does it say
+ * something that one does not. Runs until `signal` aborts.
+ */
+export async function runProber(options: ProberOptions, signal: AbortSignal): Promise<void> {
+  const { namespaces, intervalMs, probe, clock, random, log } = options;
+  const bucket = createTokenBucket({ clock, ratePerSecond: PROBES_PER_SECOND, burst: PROBES_MAX });
+
+  /** What each came to, as far as `signal` lets it. */
+  async function probeAll(registrations: readonly Registration[]): Promise<Map<Registration, ProbeResult>> {
+    const results = new Map<Registration, ProbeResult>();
+    const waiting = shuffle(registrations, random);
+    async function work(): Promise<void> {
+      for (let next = waiting.pop(); next && !signal.aborted; next = waiting.pop()) {
+        await bucket.take(signal);
+        const result = await probe(next, signal);
+        if (result !== undefined && !signal.aborted) results.set(next, result);
+      }
+    }
+    await Promise.all(Array.from({ length: PROBES_MAX }, work));
+    return results;
+  }
+
+  async function round({ namespace, guard, changed }: ProbedNamespace): Promise<void> {
+    const targets = [...guard.services()].flatMap((service): HeldTarget[] =>
+      [...guard.held(service)].map(([id, { registration }]) => ({ service, id, registration })),
+    );
+    const controls = sampleControls(options, namespace, guard, targets);
+    const results = await probeAll([...targets.map(({ registration }) => registration), ...controls]);
+    const tally = createTally();
+    for (const control of controls) {
+      const result = results.get(control);
+      if (result) tally.addLive(control, result);
+    }
+    for (const { registration } of targets) {
+      const result = results.get(registration);
+      if (result) tally.addHeld(registration, result);
+    }
+    const ended = new Set<string>();
+    for (const { service, id, registration } of targets) {
+      const result = results.get(registration);
+      // Held anew since, maybe at another address, it is another one.
+      if (result === undefined || guard.held(service).get(id)?.registration !== registration) continue;
+      for (const name of guard.probed(service, id, result, tally.evidenceFor(registration))) ended.add(name);
+    }
+    if (ended.size > 0) changed(ended);
+  }
+
+  while (!signal.aborted) {
+    // Some time first, since most of what is held registers again soon; never in step with another registrar.
+    await sleep(clock, intervalMs * (0.5 + random()), signal);
+    for (const each of namespaces()) {
+      if (signal.aborted || each.guard.size() === 0) continue;
+      try {
+        await round(each);
+      } catch (error) {
+        log.error({ namespace: each.namespace, err: error }, `A round of probes failed: ${messageOf(error)}`);
+      }
+    }
+  }
+}
+
+/** Live instances of the protocols and zones in which something is held, at random. */
+function sampleControls(
+  { catalog, random }: ProberOptions,
+  namespace: string,
+  guard: ProbedNamespace["guard"],
+  targets: readonly HeldTarget[],
+): readonly Registration[] {
+  const samples = new Map<string, { seen: number; readonly chosen: Registration[] }>();
+  for (const { registration } of shuffle(targets, random)) {
+    // A place of its own for the protocol at large, since a zone may have nothing live.
+    for (const place of [placeOf(registration), registration.protocol]) {
+      if (samples.size < PLACES_MAX && !samples.has(place)) samples.set(place, { seen: 0, chosen: [] });
+    }
+  }
+  for (const service of catalog.services(namespace)) {
+    for (const registration of catalog.registrations(namespace, service).values()) {
+      if (registration.status !== "up" || guard.held(service).has(registration.id)) continue;
+      for (const place of [placeOf(registration), registration.protocol]) {
+        const sample = samples.get(place);
+        if (sample === undefined) continue;
+        // Each is chosen with the same chance, without a list of all of them (Vitter's algorithm R, 1985).
+        const position = sample.seen < CONTROLS_MAX ? sample.seen : Math.floor(random() * (sample.seen + 1));
+        if (position < CONTROLS_MAX) sample.chosen[position] = registration;
+        sample.seen++;
+      }
+    }
+  }
+  return [...new Set([...samples.values()].flatMap(({ chosen }) => chosen))];
+}
+
+function placeOf({ protocol, zone }: Registration): string {
+  return `${protocol}/${zone ?? ""}`;
+}
+
+/** Fisher and Yates. */
+function shuffle<T>(items: readonly T[], random: Random): T[] {
+  const shuffled = [...items];
+  for (let last = shuffled.length - 1; last > 0; last--) {
+    const other = Math.floor(random() * (last + 1));
+    [shuffled[last], shuffled[other]] = [shuffled[other] as T, shuffled[last] as T];
+  }
+  return shuffled;
+}
