@@ -4,6 +4,7 @@ import { messageOf } from "../kernel/errors.ts";
 import { addDev } from "./commands/dev.ts";
 import { addEtcdSetup } from "./commands/etcd-setup.ts";
 import { addGateway } from "./commands/gateway.ts";
+import { addGuard } from "./commands/guard.ts";
 import { addLookup } from "./commands/lookup.ts";
 import { addLs } from "./commands/ls.ts";
 import { addRegister } from "./commands/register.ts";
@@ -35,6 +36,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     addLookup,
     addLs,
     addStatus,
+    addGuard,
   ]) {
     add(program);
   }

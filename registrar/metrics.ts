@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { EXITS, type Exit } from "./publisher/guard/hold.ts";
 
 /** Seconds from an etcd event to its commit in Redis: from within one batch to a Redis that was away. */
 const LAG_BUCKETS_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -12,6 +13,7 @@ export interface GaugeSources {
   readonly etcdCircuitOpen: () => boolean;
   readonly checksRunning: () => number;
   readonly leader: () => boolean;
+  readonly guardHeld: () => number;
 }
 
 export interface Metrics {
@@ -23,13 +25,18 @@ export interface Metrics {
   onPublish(): void;
   onPublishLag(seconds: number): void;
   onAuditDifference(of: "etcd" | "head" | "catalog" | "snapshot"): void;
+  /** Unplanned ones. */
+  onDepartures(outcome: "passed" | "held", count: number): void;
+  /** A hold has ended. */
+  onGuardExit(reason: Exit): void;
   /** Prometheus text. */
   read(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
 /** The registrar's metrics, in a registry of their own. */
 export function createMetrics(sources: GaugeSources): Metrics {
-  const { registrations, leases, leaseStreams, etcdStrain, etcdCircuitOpen, checksRunning, leader } = sources;
+  const { registrations, leases, leaseStreams, etcdStrain, etcdCircuitOpen, checksRunning, leader, guardHeld } =
+    sources;
   const registry = new Registry();
   const registers = [registry];
 
@@ -68,6 +75,20 @@ export function createMetrics(sources: GaugeSources): Metrics {
   });
   // From 0 on: a rate of a series that begins at 1 misses the first.
   for (const part of ["etcd", "head", "catalog", "snapshot"]) differences.inc({ of: part }, 0);
+  const departures = new Counter({
+    name: "fingerpost_guard_departures_total",
+    help: "Instances that departed unplanned, by what the guard did.",
+    labelNames: ["outcome"],
+    registers,
+  });
+  const exits = new Counter({
+    name: "fingerpost_guard_exits_total",
+    help: "Instances that are held back no more, by why.",
+    labelNames: ["reason"],
+    registers,
+  });
+  for (const outcome of ["passed", "held"]) departures.inc({ outcome }, 0);
+  for (const reason of EXITS) exits.inc({ reason }, 0);
   const lag = new Histogram({
     name: "fingerpost_publish_lag_seconds",
     help: "From an etcd event to its commit in Redis.",
@@ -82,6 +103,7 @@ export function createMetrics(sources: GaugeSources): Metrics {
     etcdCircuitOpen() ? 1 : 0,
   );
   gauge("checks_running", "Health checks under way.", checksRunning);
+  gauge("guard_held", "Instances that are held back and served on as suspect.", guardHeld);
   gauge("leader", "1 while this process publishes.", () => (leader() ? 1 : 0));
 
   return {
@@ -93,6 +115,8 @@ export function createMetrics(sources: GaugeSources): Metrics {
     onPublish: () => publishes.inc(),
     onAuditDifference: (of) => differences.inc({ of }),
     onPublishLag: (seconds) => lag.observe(seconds),
+    onDepartures: (outcome, count) => departures.inc({ outcome }, count),
+    onGuardExit: (reason) => exits.inc({ reason }),
     async read() {
       return { contentType: registry.contentType, text: await registry.metrics() };
     },

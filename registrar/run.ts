@@ -13,6 +13,7 @@ import { createEtcd, type EtcdClient } from "./etcd/etcd.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "./etcd/lease-keeper.ts";
 import { createRegistrarApp } from "./http/app.ts";
 import { createMetrics } from "./metrics.ts";
+import type { GuardSettings } from "./publisher/guard/limits.ts";
 import { startPublisher, type Publisher } from "./publisher/publisher.ts";
 import { createDirectStore } from "./publisher/redis-direct.ts";
 import { createUpstashStore } from "./publisher/redis-upstash.ts";
@@ -60,6 +61,8 @@ export interface RegistrarConfig {
   readonly leave: boolean;
   /** What the configuration file registers. Default: nothing. */
   readonly services?: readonly StaticRegistration[];
+  /** When departures are held back; left out, the defaults. */
+  readonly guard?: Partial<GuardSettings>;
 }
 
 export interface RegistrarDependencies {
@@ -103,6 +106,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     etcdCircuitOpen: () => etcd.circuit().type !== "closed",
     checksRunning: () => agent?.counts().checks.running ?? 0,
     leader: () => publisher?.status().role === "leader",
+    guardHeld: () => publisher?.guard.held() ?? 0,
   });
   const { endpoints, ...credentials } = config.etcd;
   const etcd: EtcdClient = createEtcd({
@@ -147,6 +151,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
   };
   const app = createRegistrarApp({
     agent,
+    guard: store && (() => publisher?.guard),
     status: () => ({
       role: config.role,
       ready: notReady().length === 0,
@@ -193,7 +198,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
       name,
       namespaces: [config.namespace],
       adopt: config.adopt,
-      ...given({ auditIntervalSeconds: config.auditIntervalSeconds }),
+      ...given({ auditIntervalSeconds: config.auditIntervalSeconds, guard: config.guard }),
       randomBytes,
       clock,
       random,
@@ -202,6 +207,8 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
         if (result === "committed" && services > 0) metrics.onPublish();
       },
       onPublishLag: (seconds) => metrics.onPublishLag(seconds),
+      onDepartures: (outcome, count) => metrics.onDepartures(outcome, count),
+      onExit: (exit) => metrics.onGuardExit(exit),
       onWatchRestart: () => metrics.onWatchRestart(),
       onRedisDifference: (of) => metrics.onAuditDifference(of),
       onEtcdDifference: () => metrics.onAuditDifference("etcd"),

@@ -72,6 +72,13 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
     adopt: flag(values, "registrar.adopt"),
     leave: flag(values, "registrar.leave"),
     services,
+    guard: {
+      windowSeconds: number(values, "guard.window_seconds"),
+      servicePercent: number(values, "guard.service_percent"),
+      catalogPercent: number(values, "guard.catalog_percent"),
+      holdSeconds: number(values, "guard.hold_seconds"),
+      probeSeconds: number(values, "guard.probe_seconds"),
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { nameSchema } from "../../contract/names.ts";
 import { LOG_LEVELS } from "../../node/log.ts";
+import { GUARD_DEFAULT as G } from "../../registrar/publisher/guard/limits.ts";
 import { bearer, flagged, httpUrl, keyList, listenAddress, redisUrl, secureUrl, text, whole } from "./rules.ts";
 
 /** The processes and commands that read fingerpost.toml. */
@@ -271,6 +272,52 @@ export const settings: readonly Setting[] = [
     help: "deregister every instance on the way out, instead of leaving them to the next start",
     processes: ["registrar"],
   },
+  ...(
+    [
+      [
+        "window_seconds",
+        1,
+        3600,
+        "seconds",
+        G.windowSeconds,
+        "instances that depart unplanned within this are judged together",
+      ],
+      [
+        "service_percent",
+        1,
+        100,
+        "percent",
+        G.servicePercent,
+        "of a service, how much may depart unplanned in the window",
+      ],
+      [
+        "catalog_percent",
+        1,
+        100,
+        "percent",
+        G.catalogPercent,
+        "of a namespace, how much may depart unplanned in the window",
+      ],
+      [
+        "hold_seconds",
+        10,
+        86_400,
+        "seconds",
+        G.holdSeconds,
+        "longest that an instance past these is held back and served",
+      ],
+      ["probe_seconds", 0, 600, "seconds", G.probeSeconds, "how often held instances are tried by TCP; 0 for never"],
+    ] as const
+  ).map(([key, least, most, unit, value, help]): Setting => ({
+    path: `guard.${key}`,
+    env: `FINGERPOST_GUARD_${key.toUpperCase()}`,
+    flag: `--guard-${key.replaceAll("_", "-")} <n>`,
+    kind: "number",
+    schema: whole(least, most, unit),
+    default: value,
+    help,
+    processes: ["registrar"],
+  })),
   {
     path: "registrar.services",
     kind: "tables",

@@ -171,7 +171,7 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
     const granted: GrantedLease = {
       id,
       sentinelKey: sentinelKey(agent, id),
-      sentinelValue: JSON.stringify({ agent, incarnation, namespace, startedAt }),
+      sentinelValue: JSON.stringify({ agent, incarnation, namespace, startedAt, ttlSeconds }),
     };
     let sentinelRevision: number;
     try {

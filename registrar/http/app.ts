@@ -4,6 +4,7 @@ import { FingerpostError } from "../../kernel/errors.ts";
 import { refuseForeignHosts, refuseWebPages, requireBearer } from "../../node/guard.ts";
 import type { Log } from "../../node/log.ts";
 import type { Agent } from "../agent/agent.ts";
+import { serveGuard, type GuardRoutesOptions } from "./guard.ts";
 import { serveInstances } from "./instances.ts";
 import { json, serve } from "./routes.ts";
 
@@ -15,6 +16,8 @@ interface MetricsText {
 export interface RegistrarAppOptions {
   /** Absent in the role `publisher`, which takes no registrations. */
   readonly agent: Agent | undefined;
+  /** Absent in the role `agent`, which publishes nothing. */
+  readonly guard: GuardRoutesOptions["desk"] | undefined;
   /** The body of `GET /v1/status`. */
   readonly status: () => unknown;
   /** Why this registrar is not ready, a sentence each; empty once it is. For anybody's eyes. */
@@ -34,7 +37,7 @@ export interface RegistrarAppOptions {
  * rest, unknown paths as well, is behind the token when there is one.
  */
 export function createRegistrarApp(options: RegistrarAppOptions): Hono {
-  const { agent, status, notReady, metrics, token, host, namespaceDefault, log } = options;
+  const { agent, guard, status, notReady, metrics, token, host, namespaceDefault, log } = options;
   const app = new Hono();
 
   app.onError((thrown) => {
@@ -64,5 +67,6 @@ export function createRegistrarApp(options: RegistrarAppOptions): Hono {
     },
   });
   if (agent) serveInstances(app, { agent, namespaceDefault });
+  if (guard) serveGuard(app, { desk: guard, namespaceDefault });
   return app;
 }

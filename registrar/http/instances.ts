@@ -1,20 +1,14 @@
-import * as v from "valibot";
 import type { Context, Hono } from "hono";
 import { parseRegistrationRequest } from "../../contract/registration.ts";
-import { parseWith, plainObject } from "../../contract/validation.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 import { readJson } from "../../node/guard.ts";
 import type { Agent } from "../agent/agent.ts";
+import { refuseBody } from "./bodies.ts";
 import { readListQuery, readRef } from "./parameters.ts";
 import { json, serve } from "./routes.ts";
 
 /** Bytes of a registration's body: etcd takes 4 KiB of it, and JSON can be written with much white space. */
 const BODY_BYTES_MAX = 16 * 1024;
-/** Bytes of a body where none is expected. */
-const EMPTY_BODY_BYTES_MAX = 64;
-
-const nothing = v.pipe(plainObject("must be empty"), v.strictObject({}));
-
 export interface InstanceRoutesOptions {
   readonly agent: Agent;
   readonly namespaceDefault: string;
@@ -68,13 +62,6 @@ export function serveInstances(app: Hono, { agent, namespaceDefault }: InstanceR
       },
     });
   }
-}
-
-/** An empty object passes as well: many clients send one with every POST. Anything more would be ignored in silence. */
-async function refuseBody(request: Request): Promise<void> {
-  const length = request.headers.get("content-length");
-  if (length === "0" || (length === null && !request.headers.has("transfer-encoding"))) return;
-  parseWith(nothing, await readJson(request, EMPTY_BODY_BYTES_MAX), "This request takes no body.");
 }
 
 function done(): Response {

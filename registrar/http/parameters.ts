@@ -8,6 +8,10 @@ const PAGE_LIMIT_MAX = 1000;
 const PAGE_LIMIT_DEFAULT = 100;
 const LIST_PARAMETERS = ["service", "cursor", "limit"];
 const CURSOR_PATTERN = /^[A-Za-z0-9._-]{1,128}\/[A-Za-z0-9._-]{1,128}$/;
+/** Namespace, service and id. */
+const GUARD_CURSOR_PATTERN = /^[A-Za-z0-9._-]{1,128}(\/[A-Za-z0-9._-]{1,128}){2}$/;
+const CURSOR_VIOLATION: Violation = { parameter: "cursor", detail: "must be the next of an earlier page" };
+const LIMIT_VIOLATION: Violation = { parameter: "limit", detail: `must be 1 to ${PAGE_LIMIT_MAX}` };
 
 export interface ListQuery {
   readonly namespace: string;
@@ -35,23 +39,62 @@ export function readRef(context: Context, namespaceDefault: string): InstanceRef
 export function readListQuery(context: Context, namespaceDefault: string): ListQuery {
   const namespace = context.req.param("namespace") ?? namespaceDefault;
   const query = queryOf(context);
-  const violations = [...nameViolations("namespace", namespace), ...unknownParameters(query, LIST_PARAMETERS)];
-  for (const parameter of LIST_PARAMETERS) {
-    if (query.getAll(parameter).length > 1) violations.push({ parameter, detail: "must not repeat" });
-  }
+  const violations = [
+    ...nameViolations("namespace", namespace),
+    ...unknownParameters(query, LIST_PARAMETERS),
+    ...repeated(query, LIST_PARAMETERS),
+  ];
   const service = query.get("service") ?? undefined;
   const cursor = query.get("cursor") ?? undefined;
-  const limitText = query.get("limit") ?? String(PAGE_LIMIT_DEFAULT);
-  const limit = /^\d{1,6}$/.test(limitText) ? Number(limitText) : 0;
+  const limit = readLimit(query);
   if (service !== undefined) violations.push(...nameViolations("service", service));
-  if (cursor !== undefined && !CURSOR_PATTERN.test(cursor)) {
-    violations.push({ parameter: "cursor", detail: "must be the next of an earlier page" });
-  }
-  if (limit < 1 || limit > PAGE_LIMIT_MAX) {
-    violations.push({ parameter: "limit", detail: `must be 1 to ${PAGE_LIMIT_MAX}` });
-  }
+  if (cursor !== undefined && !CURSOR_PATTERN.test(cursor)) violations.push(CURSOR_VIOLATION);
+  if (limit === undefined) violations.push(LIMIT_VIOLATION);
   refuse(violations);
-  return { namespace, service, cursor, limit };
+  return { namespace, service, cursor, limit: limit ?? PAGE_LIMIT_DEFAULT };
+}
+
+/** What to look at of what is held back: with a service and no namespace, that of the default one. */
+export interface GuardRouteQuery {
+  readonly namespace: string | undefined;
+  readonly service: string | undefined;
+  readonly cursor: string | undefined;
+  readonly limit: number;
+}
+
+/** Throws `invalid_argument` with every broken rule. The pages of a list are asked for only where `isPaged`. */
+export function readGuardQuery(
+  context: Context,
+  namespaceDefault: string,
+  { isPaged }: { readonly isPaged: boolean },
+): GuardRouteQuery {
+  const inPath = context.req.param("namespace");
+  const query = queryOf(context);
+  const known = [...(inPath === undefined ? ["namespace"] : []), "service", ...(isPaged ? ["cursor", "limit"] : [])];
+  const violations = [...unknownParameters(query, known), ...repeated(query, known)];
+  const namespaceGiven = inPath ?? query.get("namespace") ?? undefined;
+  const service = query.get("service") ?? undefined;
+  const namespace = namespaceGiven ?? (service === undefined ? undefined : namespaceDefault);
+  const cursor = query.get("cursor") ?? undefined;
+  const limit = readLimit(query);
+  if (namespace !== undefined) violations.push(...nameViolations("namespace", namespace));
+  if (service !== undefined) violations.push(...nameViolations("service", service));
+  if (cursor !== undefined && !GUARD_CURSOR_PATTERN.test(cursor)) violations.push(CURSOR_VIOLATION);
+  if (limit === undefined) violations.push(LIMIT_VIOLATION);
+  refuse(violations);
+  return { namespace, service, cursor, limit: limit ?? PAGE_LIMIT_DEFAULT };
+}
+
+function repeated(query: URLSearchParams, parameters: readonly string[]): Violation[] {
+  const repeating = parameters.filter((parameter) => query.getAll(parameter).length > 1);
+  return repeating.map((parameter) => ({ parameter, detail: "must not repeat" }));
+}
+
+/** Undefined when it is out of bounds. */
+function readLimit(query: URLSearchParams): number | undefined {
+  const text = query.get("limit") ?? String(PAGE_LIMIT_DEFAULT);
+  const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+  return limit < 1 || limit > PAGE_LIMIT_MAX ? undefined : limit;
 }
 
 /** Not Hono's own reading, an object that does not show a parameter named `__proto__`. */

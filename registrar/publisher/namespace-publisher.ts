@@ -13,7 +13,7 @@ import { stepCommit, type Commit } from "./commit-step.ts";
 import type { Departure } from "./guard/departure.ts";
 import { createGuard, type Guard, type GuardHooks } from "./guard/guard.ts";
 import type { GuardSettings } from "./guard/limits.ts";
-import { compareWithStored } from "./guard/stored.ts";
+import { createTakeover } from "./guard/takeover.ts";
 import type { Published } from "./published.ts";
 import { createRedisAudit, type RedisAuditReport } from "./redis-audit.ts";
 import type { SnapshotStore } from "./store.ts";
@@ -63,16 +63,6 @@ type State =
   | { readonly type: "filling"; readonly commit: Commit }
   | { readonly type: "live"; readonly published: Published; readonly commit: Commit | undefined }
   | { readonly type: "deposed" };
-
-/**
- * Once a run, what is published is compared with etcd. `ahead`: until a claim has shut the last leader out. `comparing`:
- * what departs meanwhile waits to be judged with what the comparison finds. `done`: until the end of the run, since the
- * guard then knows better than Redis, which may lose what it has.
- */
-type Takeover =
-  | { readonly type: "ahead" }
-  | { readonly type: "comparing"; readonly departures: Departure[] }
-  | { readonly type: "done" };
 
 export interface NamespaceStatus {
   readonly namespace: string;
@@ -134,7 +124,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     settings: options.guardSettings,
     published: () => published?.head.instances ?? 0,
   });
-  let takeover: Takeover = { type: "ahead" };
+  const takeover = createTakeover(guard, { namespace, store, catalog, log });
   const flushWaiters: (() => void)[] = [];
 
   /** One move of the state machine. */
@@ -182,28 +172,13 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
         headDiffers = false;
         const { epoch, revision, complete } = published.head;
         log.info({ namespace, epoch, revision, complete }, "Claimed the namespace in Redis; filling it");
-        await takeUp(published.services.keys());
+        await takeover.compare(published.services.keys());
         const nowMs = clock.monotonic();
         const services = [...published.services.keys(), ...catalog.services(namespace), ...guard.services()];
         const changed = new Map(services.map((service) => [service, nowMs]));
         state = { type: "filling", commit: plan(published, "fill", changed) };
       }
     }
-  }
-
-  /** Whatever the last leader served, and etcd has no more, is held by it already, or has departed. */
-  async function takeUp(services: Iterable<string>): Promise<void> {
-    if (takeover.type === "done") return;
-    const departures: Departure[] = [];
-    takeover = { type: "comparing", departures };
-    const found = await compareWithStored({ namespace, services, store, catalog, log });
-    takeover = { type: "done" };
-    guard.takeUp(found.holds);
-    // Only the early ones have what was compared before it departed; where both have it, they know more.
-    const early = new Set(departures.map(({ service, registration: { id } }) => `${service}/${id}`));
-    const late = found.departures.filter(({ service, registration: { id } }) => !early.has(`${service}/${id}`));
-    guard.observe([...departures, ...late]);
-    guard.settle([...guard.services()]);
   }
 
   /** Waits for something to publish, and plans it; looks at a page of what is there when that is due. */
@@ -322,7 +297,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     async run(leadership, signal) {
       const backoff = createBackoff({ ...RETRY_BACKOFF, random });
       running = true;
-      takeover = { type: "ahead" };
+      takeover.begin();
       while (!signal.aborted && !isDeposed()) {
         try {
           await step(leadership, signal);
@@ -349,11 +324,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     changed(services, departures = []) {
       if (!running) return;
       const names = [...services];
-      if (takeover.type === "comparing") takeover.departures.push(...departures);
-      if (takeover.type === "done") {
-        guard.settle(names);
-        guard.observe(departures);
-      }
+      takeover.changed(names, departures);
       markChanged(names);
     },
     beat(confirmed) {

@@ -13,7 +13,18 @@ import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
 import { until } from "../support/until.ts";
 
 const TOKEN = "the-command-lines-tests";
-const COMMANDS = ["etcd-setup", "registrar", "gateway", "resolver", "dev", "register", "lookup", "ls", "status"];
+const COMMANDS = [
+  "etcd-setup",
+  "registrar",
+  "gateway",
+  "resolver",
+  "dev",
+  "register",
+  "lookup",
+  "ls",
+  "status",
+  "guard",
+];
 
 let folder: string;
 beforeAll(() => {

@@ -41,6 +41,8 @@ export interface GuardShown {
 
 /** Where an operator looks at what is held back, and lets it go. */
 export interface GuardDesk {
+  /** How many instances this process holds back; none while another leads. */
+  held(): number;
   /** Throws `conflict` while another registrar leads. */
   show(query: GuardQuery & { readonly cursor?: string | undefined; readonly limit: number }): GuardShown;
   /**
@@ -53,8 +55,8 @@ export interface GuardDesk {
 /** A namespace as the desk sees it. */
 interface Guarded {
   readonly guard: Guard;
-  changed(services: Iterable<string>): void;
-  flushed(): Promise<void>;
+  readonly changed: (services: Iterable<string>) => void;
+  readonly flushed: () => Promise<void>;
 }
 
 export interface GuardDeskOptions {
@@ -105,7 +107,10 @@ export function createGuardDesk({ leads, leader, namespaces, catalog, clock }: G
     }
   }
 
+  const held = () => [...namespaces()].reduce((sum, [, { guard }]) => sum + guard.size(), 0);
+
   return {
+    held,
     show({ cursor, limit, ...query }) {
       requireLead();
       const shown = guarded(query).map(([namespace, { guard }]) => ({
@@ -126,8 +131,8 @@ export function createGuardDesk({ leads, leader, namespaces, catalog, clock }: G
         last = position;
       }
       return {
-        held: [...namespaces()].reduce((sum, [, { guard }]) => sum + guard.size(), 0),
-        namespaces: shown.filter(({ held, departed }) => held > 0 || departed > 0),
+        held: held(),
+        namespaces: shown.filter((one) => one.held > 0 || one.departed > 0),
         holds,
         ...(next === undefined ? {} : { next }),
       };

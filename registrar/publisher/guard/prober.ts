@@ -21,7 +21,7 @@ export interface ProbedNamespace {
   readonly namespace: string;
   readonly guard: Pick<Guard, "services" | "held" | "probed" | "size">;
   /** These are published anew. */
-  changed(services: Iterable<string>): void;
+  readonly changed: (services: Iterable<string>) => void;
 }
 
 export interface ProberOptions {
