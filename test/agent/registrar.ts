@@ -7,6 +7,7 @@ import type { AgentCounts } from "../../registrar/agent/agent.ts";
 import type { HeldView } from "../../registrar/agent/held.ts";
 import { createEtcd } from "../../registrar/etcd/etcd.ts";
 import type { Etcd, KeyValue } from "../../registrar/etcd/port.ts";
+import type { PublisherStatus } from "../../registrar/publisher/publisher.ts";
 import { runRegistrar, type Registrar, type RegistrarConfig } from "../../registrar/run.ts";
 import type { TestEtcd } from "../support/etcd.ts";
 
@@ -74,6 +75,7 @@ interface ReplyBody {
   readonly instances: readonly HeldView[];
   readonly next?: string;
   readonly agent: AgentCounts;
+  readonly publisher: PublisherStatus;
   readonly detail: string;
   readonly errors: readonly Violation[];
 }

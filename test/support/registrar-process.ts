@@ -46,6 +46,8 @@ export interface RegistrarProcess {
   counter(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
   put(service: string, id: string, registration: object): Promise<number>;
   delete(service: string, id: string): Promise<number>;
+  /** The end of what it has logged, for the messages of tests. */
+  log(): string;
   close(): Promise<void>;
 }
 
@@ -117,6 +119,7 @@ export async function createRegistrarProcess(options: RegistrarProcessOptions): 
       return (await fetch(instance(service, id), { method: "PUT", headers, body })).status;
     },
     delete: async (service, id) => (await fetch(instance(service, id), { method: "DELETE" })).status,
+    log: () => child?.logTail() ?? "",
     async close() {
       // Whatever it was told before: one that is paused would not end.
       if (child?.running()) child.kill("SIGCONT");
