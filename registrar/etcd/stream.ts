@@ -19,6 +19,8 @@ export interface StreamOptions<Request, Response> {
 export interface Stream<Request> {
   /** Before the stream is open, what is written waits; the caller bounds how much that is. */
   write(request: Request): void;
+  /** The process has another token by now than the one this stream was opened with. */
+  hasOldToken(): boolean;
   close(): void;
   /** Ends a stream that does not do what it should: with `error`, and as a failure of the member. */
   giveUp(error: EtcdError): void;
@@ -38,6 +40,7 @@ export function openStream<Request, Response>(
   const { members, tokens, clock, onRequest, streams, closing } = session;
   const ended = new AbortController();
   let state: State<Request, Response> = { type: "opening", waiting: [] };
+  let token: Token | undefined;
 
   /** True for the first caller only. */
   function finish(): boolean {
@@ -58,7 +61,7 @@ export function openStream<Request, Response>(
 
   async function start(): Promise<void> {
     if (closing.aborted) throw new EtcdError("unavailable", "The connection to etcd is closed.");
-    const token = await tokens?.current();
+    token = await tokens?.current();
     if (state.type !== "opening") return;
     const member = members.current();
     let status: CallStatus | undefined;
@@ -67,18 +70,18 @@ export function openStream<Request, Response>(
       requireLeader: true,
       onStatus: (end) => (status = end),
     });
-    const lost = (cause: unknown, tokenUsed: Token | undefined) => {
+    const lost = (cause: unknown) => {
       const failure = failureOf(status, cause, method);
       if (!finish()) return;
-      if (failure.tokenRefused && tokenUsed) tokens?.refused(tokenUsed, clock.monotonic());
+      if (failure.tokenRefused && token) tokens?.refused(token, clock.monotonic());
       report(session, member, failure);
       onRequest(method, failure.error.code);
       onEnd(failure.error);
     };
     const duplex = await open(member.transport, { interceptors: [interceptor] });
     // The error of a stream that we have cancelled comes here as well, and is none.
-    duplex.on("error", (error) => lost(error, token));
-    duplex.on("end", () => lost("the server ended it", token));
+    duplex.on("error", (error) => lost(error));
+    duplex.on("end", () => lost("the server ended it"));
     duplex.on("data", (response) => {
       if (state.type === "open") onMessage(response);
     });
@@ -99,6 +102,7 @@ export function openStream<Request, Response>(
       if (state.type === "opening") state.waiting.push(request);
       else if (state.type === "open") state.duplex.write(request);
     },
+    hasOldToken: () => token !== undefined && tokens?.isReplaced(token) === true,
     close() {
       if (finish()) onRequest(method, "ok");
     },

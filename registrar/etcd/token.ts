@@ -50,6 +50,8 @@ export interface Tokens {
    * of calls never becomes a crowd of Authenticates.
    */
   current(): Promise<Token>;
+  /** There is a newer token than this one. */
+  isReplaced(token: Token): boolean;
   /** A call sent at `sentAtMs`, of the monotonic clock, was let in. */
   used(token: Token, sentAtMs: number): void;
   /** Etcd refused `token`. Said again, or of a token already replaced, it does nothing. */
@@ -147,6 +149,7 @@ export function createTokens({ authenticate, touch, clock, random, log }: Tokens
       state = { type: "authenticating", answer };
       return answer;
     },
+    isReplaced: (token) => state.type === "held" && state.token !== token,
     used(token, sentAtMs) {
       if (state.type === "held" && state.token === token) idleLife.used(sentAtMs);
     },

@@ -62,6 +62,43 @@ test("a black-holed connection is noticed by calls, leases and watch, and all go
   }
 }, 60_000);
 
+test("an etcd that is slow is left alone by calls after three, while its leases are renewed, the later and the longer", async () => {
+  const proxy = await startProxy(Number(new URL(server.endpoint).port));
+  const etcd = connect(`http://127.0.0.1:${proxy.port}`, server.user, { timeoutMs: 400 });
+  let renewals = 0;
+  const lost: string[] = [];
+  const keeper = createLeaseKeeper({ etcd, ...parts, onRenewal: () => renewals++ });
+  try {
+    for (let index = 0; index < 20; index++) {
+      const { lease, ttlSeconds } = await etcd.grantLease(4);
+      keeper.add(lease, ttlSeconds, (reason) => lost.push(reason));
+    }
+    proxy.latencyMs(800);
+    for (let failures = 0; failures < 3; failures++) {
+      expect(etcd.circuit()).toEqual({ type: "closed" });
+      await expect(etcd.get(PREFIX)).rejects.toMatchObject({ code: "unavailable" });
+    }
+    expect(etcd.circuit().type).toBe("open");
+    const refusals: unknown[] = [];
+    const sinceMs = performance.now();
+    for (let calls = 0; calls < 100; calls++) await etcd.get(PREFIX).catch((error: unknown) => refusals.push(error));
+    expect(refusals).toHaveLength(100);
+    // One of them may have been the probe.
+    expect(performance.now() - sinceMs).toBeLessThan(1500);
+    await until("renewals go on, and tell that etcd is slow", () => renewals > 20 && keeper.strain() > 0.5);
+    expect(etcd.circuit().type).not.toBe("closed");
+    proxy.latencyMs(0);
+    await until("calls go through again", () => etcd.get(PREFIX));
+    expect(etcd.circuit()).toEqual({ type: "closed" });
+    await until("etcd is at ease again", () => keeper.strain() === 0);
+    expect(lost).toEqual([]);
+  } finally {
+    await keeper.close();
+    await etcd.close();
+    await proxy.close();
+  }
+});
+
 test("a member that is gone is left for the next, with the same token", async () => {
   const gone = await startProxy(Number(new URL(server.endpoint).port));
   const here = await startProxy(Number(new URL(server.endpoint).port));

@@ -2,8 +2,9 @@ import { Etcd3 } from "etcd3";
 import { systemClock } from "../../kernel/clock.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { createLog } from "../../node/log.ts";
-import { createEtcd, type EtcdOptions } from "../../registrar/etcd/etcd.ts";
+import { createEtcd, type EtcdClient, type EtcdOptions } from "../../registrar/etcd/etcd.ts";
 import type { FollowerSink } from "../../registrar/etcd/follower.ts";
+import type { Right } from "../../registrar/etcd/setup/rights.ts";
 import type { Etcd, KeyValue, Operation } from "../../registrar/etcd/port.ts";
 
 /** etcd's limit of operations in one transaction. */
@@ -16,7 +17,7 @@ interface Credentials {
   readonly password: string;
 }
 
-export function connect(endpoint: string, user: Credentials, options: Partial<EtcdOptions> = {}): Etcd {
+export function connect(endpoint: string, user: Credentials, options: Partial<EtcdOptions> = {}): EtcdClient {
   return createEtcd({ endpoints: [endpoint], ...user, ...parts, ...options });
 }
 
@@ -44,12 +45,33 @@ export async function putEach(etcd: Etcd, keys: readonly string[], value = "valu
 
 /** Drops history before the current revision, as an operator's compaction does; only root may. */
 export async function compact(endpoint: string, root: Credentials, revision: number): Promise<void> {
+  await asRoot(endpoint, root, (client) => client.kv.compact({ revision, physical: true }));
+}
+
+async function asRoot<T>(endpoint: string, root: Credentials, run: (client: Etcd3) => Promise<T>): Promise<T> {
   const client = new Etcd3({ hosts: endpoint, auth: root });
   try {
-    await client.kv.compact({ revision, physical: true });
+    return await run(client);
   } finally {
     client.close();
   }
+}
+
+/** Takes a right from a role, as an operator does. */
+export async function revokeRight(endpoint: string, root: Credentials, role: string, right: Right): Promise<void> {
+  await asRoot(endpoint, root, (client) =>
+    client.auth.roleRevokePermission({
+      role,
+      key: Buffer.from(right.key),
+      range_end: Buffer.from(right.end ?? ""),
+    }),
+  );
+}
+
+/** Gives a role the right to one more key, which makes every JWT that etcd has issued old. */
+export async function grantRight(endpoint: string, root: Credentials, role: string, key: string): Promise<void> {
+  const perm = { permType: "Readwrite", key: Buffer.from(key), range_end: Buffer.from("") } as const;
+  await asRoot(endpoint, root, (client) => client.auth.roleGrantPermission({ name: role, perm }));
 }
 
 export interface Mirror extends FollowerSink {

@@ -3,7 +3,11 @@ import { createLeaseKeeper, type LeaseKeeper } from "../../registrar/etcd/lease-
 import type { Etcd } from "../../registrar/etcd/port.ts";
 import { startTestEtcd } from "../support/etcd.ts";
 import { until } from "../support/until.ts";
-import { connect, parts } from "./fixture.ts";
+import { systemClock } from "../../kernel/clock.ts";
+import { applySetup } from "../../registrar/etcd/setup/apply.ts";
+import { createAuthAdmin } from "../../registrar/etcd/setup/auth-admin.ts";
+import { rightsOf } from "../../registrar/etcd/setup/rights.ts";
+import { connect, parts, revokeRight } from "./fixture.ts";
 
 const LEASES = 500;
 const TTL_SECONDS = 4;
@@ -94,4 +98,37 @@ test("leases live on when etcd is killed with -9 and comes back", async () => {
   expect(keeper.size()).toBe(leases.length);
   expect(await keysThere()).toBe(LEASES);
   expect(await server.counter(...started("LeaseKeepAlive"))).toBeLessThanOrEqual(3);
+});
+
+test("a lease whose namespace the role has lost does not end the renewals of the others", async () => {
+  const agent = { username: "agent", password: "agents-password" };
+  const rights = rightsOf("agent", ["kept", "taken"]);
+  const admin = createAuthAdmin({ endpoints: [server.endpoint], credentials: server.root, clock: systemClock });
+  const plan = { role: "agent", rights, user: "agent", login: "password", enableAuth: true } as const;
+  const secrets = { password: agent.password, newPassword: () => agent.password, rootPassword: undefined };
+  await applySetup(admin, plan, secrets, () => {}).finally(() => admin.close());
+  const own = connect(server.endpoint, agent);
+  let answered = 0;
+  const renewing = createLeaseKeeper({ etcd: own, ...parts, onRenewal: () => answered++ });
+  try {
+    for (const namespace of ["kept", "taken"]) {
+      const { lease, ttlSeconds } = await own.grantLease(2);
+      await own.transact([], [{ type: "put", key: `/fingerpost/${namespace}/a/1`, value: "here", lease }]);
+      renewing.add(lease, ttlSeconds, (reason) => lost.push(`${namespace} ${reason}`));
+    }
+    await until("both are renewed", () => answered >= 4);
+    const taken = rights.find(({ key }) => key.includes("taken"));
+    await revokeRight(server.endpoint, server.root, "agent", taken!);
+    const before = answered;
+    // Newer servers ask for the right to put each key of the lease; to the others a lease is just a lease.
+    const expected = (await server.checksRenewals()) ? ["taken expired"] : [];
+    await until("what is to be lost is lost", () => lost.length === expected.length);
+    await until("the others live on", () => answered - before >= 8);
+    expect(lost).toEqual(expected);
+    const { entry } = await own.get("/fingerpost/kept/a/1");
+    expect(entry?.value).toBe("here");
+  } finally {
+    await renewing.close();
+    await own.close();
+  }
 });

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import semver from "semver";
 import { cacheDirOf, provideEtcd } from "../../dev/binaries.ts";
 import { enableAuth, startEtcd, type Credentials, type EtcdServer } from "../../dev/etcd.ts";
 import { findFreePort } from "../../dev/ports.ts";
@@ -15,6 +16,9 @@ const execute = promisify(execFile);
 
 /** The least cost bcrypt takes: tests are not about how slow a password is. */
 const BCRYPT_COST = 4;
+
+/** CVE-2026-33413 was mended in these. */
+const RENEWALS_CHECKED = "3.4.42 - 3.4 || 3.5.28 - 3.5 || >=3.6.9";
 
 export interface TestEtcd extends BareEtcd {
   readonly root: Credentials;
@@ -32,6 +36,8 @@ export interface BareEtcd {
   start(): Promise<void>;
   /** A backup of it as it is now, by etcdctl and as this user. */
   backUp(as: Credentials): Promise<EtcdBackup>;
+  /** Whether it looks at the token, and at the right to each key, whenever a lease is renewed: newer ones do. */
+  checksRenewals(): Promise<boolean>;
   /** Its own /metrics, as text. */
   metrics(): Promise<string>;
   /** The sum of a metric's samples that have all these labels; 0 when there is none. */
@@ -40,7 +46,8 @@ export interface BareEtcd {
 }
 
 export interface TestEtcdOptions {
-  readonly extraArgs?: readonly string[];
+  /** Of two that set the same the last one counts. A function is given the endpoint. */
+  readonly extraArgs?: readonly string[] | ((endpoint: string) => readonly string[]);
   /** Default: the least there is. */
   readonly bcryptCost?: number;
 }
@@ -62,7 +69,11 @@ export async function startBareEtcd(options: TestEtcdOptions = {}): Promise<Bare
   const dir = mkdtempSync(join(tmpdir(), "fingerpost-etcd-"));
   const clientPort = await findFreePort(systemRandom);
   const peerPort = await findFreePort(systemRandom);
-  const { bcryptCost = BCRYPT_COST, extraArgs = [] } = options;
+  const { bcryptCost = BCRYPT_COST } = options;
+  const extraArgs =
+    typeof options.extraArgs === "function"
+      ? options.extraArgs(`http://127.0.0.1:${clientPort}`)
+      : (options.extraArgs ?? []);
   const launch = () => startEtcd({ binary, dir, clientPort, peerPort, clock: systemClock, bcryptCost, extraArgs });
 
   let backups = 0;
@@ -102,6 +113,10 @@ export async function startBareEtcd(options: TestEtcdOptions = {}): Promise<Bare
           await execute(etcdctl, ["snapshot", "restore", file, `--data-dir=${join(dir, "data")}`, ...members], { env });
         },
       };
+    },
+    async checksRenewals() {
+      const { etcdserver } = (await (await fetch(`${endpoint}/version`)).json()) as { readonly etcdserver: string };
+      return semver.satisfies(etcdserver, RENEWALS_CHECKED);
     },
     metrics,
     counter: async (name, labels = {}) => sumSamples(await metrics(), name, labels),

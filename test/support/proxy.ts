@@ -13,7 +13,7 @@ export interface Proxy {
   reset(): void;
   /** On: new connections are refused. Open ones stay. */
   refuse(on: boolean): Promise<void>;
-  /** Holds each chunk towards the target back for `ms`. */
+  /** From now on each chunk towards the target arrives `ms` later, as on a long line: that slows nothing behind it. */
   latencyMs(ms: number): void;
   close(): Promise<void>;
 }
@@ -43,8 +43,9 @@ export async function startProxy(targetPort: number, options: ProxyOptions = {})
     // In a chain, so that a chunk never overtakes the one before it.
     let sent = Promise.resolve();
     client.on("data", (chunk) => {
-      const waitMs = delayMs;
+      const dueMs = performance.now() + delayMs;
       sent = sent.then(async () => {
+        const waitMs = dueMs - performance.now();
         if (waitMs > 0) await pause(waitMs);
         if (target.writable) target.write(chunk);
       });
