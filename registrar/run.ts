@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { hostname } from "node:os";
 import { AGENTS_PREFIX } from "../contract/etcd-keys.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import type { Random } from "../kernel/random.ts";
+import { hostLabel } from "../node/host-label.ts";
 import { isLoopback, listen, type ListenAddress, type Listener } from "../node/listen.ts";
 import type { Log } from "../node/log.ts";
 import { createAgent } from "./agent/agent.ts";
@@ -251,11 +251,7 @@ async function endAll(ending: readonly Ending[], log: Log): Promise<void> {
 /** The same after a restart of this process, and another one for a second process of the same host. */
 function processName(port: number, random: Random): string {
   const own = port === 0 ? Math.floor(random() * 2 ** 32).toString(36) : String(port);
-  const hostPart = hostname()
-    .replaceAll(/[^A-Za-z0-9.-]/g, "-")
-    .replace(/^[^A-Za-z0-9]+/, "")
-    .slice(0, 100);
-  return `${hostPart || "agent"}-${own}`;
+  return `${hostLabel("agent")}-${own}`;
 }
 
 /** Without the fields that are undefined, which an optional field may not be. */

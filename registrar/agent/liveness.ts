@@ -81,7 +81,9 @@ export function createLivenessWatch(options: LivenessOptions): LivenessWatch {
       deadlines.forget(key);
       if (liveness.type !== "check") return;
       const judgement = judgementOf(status, status === "down" && isUntried(registration));
-      checks.start(key, { target, check: liveness.check, judgement, cause });
+      // What stands in the file stays registered, however long it is down.
+      const check = held.source === "file" ? { ...liveness.check, deregisterAfterSeconds: Infinity } : liveness.check;
+      checks.start(key, { target, check, judgement, cause });
     },
 
     startGrace,

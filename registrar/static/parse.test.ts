@@ -12,6 +12,9 @@ function parse(tables: unknown) {
 it("takes the fields of a PUT with service and namespace, and says nothing of heartbeats", () => {
   const { registrations, problems } = parse([web, { ...web, namespace: "shop", tags: ["blue"], weight: 3 }]);
   expect(problems).toEqual([]);
+  expect(parse([{ ...web, check: { type: "tcp" } }]).registrations).toMatchObject([
+    { liveness: { type: "check", check: { type: "tcp", intervalSeconds: 10 } } },
+  ]);
   expect(registrations).toMatchObject([
     { ref: { namespace: "default", service: "web", instance: "a" }, liveness: { type: "none" } },
     { ref: { namespace: "shop" }, request: { tags: ["blue"], weight: 3, protocol: "http" } },
@@ -21,6 +24,9 @@ it("takes the fields of a PUT with service and namespace, and says nothing of he
 it("takes a check, by which the instance is then judged", () => {
   const { registrations, problems } = parse([{ ...web, check: { type: "http", path: "/healthz" } }]);
   expect(problems).toEqual([]);
+  expect(parse([{ ...web, check: { type: "tcp" } }]).registrations).toMatchObject([
+    { liveness: { type: "check", check: { type: "tcp", intervalSeconds: 10 } } },
+  ]);
   expect(registrations).toMatchObject([{ liveness: { type: "check", check: { type: "http", path: "/healthz" } } }]);
 });
 
@@ -34,8 +40,10 @@ it("lists every broken rule of every table with its place, and gives the others"
   const { registrations, problems } = parse([
     { ...web, port: 0, colour: "red" },
     { address: "http://x", port: 1, namespace: "_agents" },
-    { ...web, ttlSeconds: 10 },
+    { ...web, ttlSeconds: 10, status: "draining" },
     { ...web, id: "b", metadata: { note: "x".repeat(2000), more: "y".repeat(2048) } },
+    { ...web, id: "c", check: { type: "tcp", deregisterAfterSeconds: 60 } },
+    { ...web, id: "c", check: { type: "http", path: "x" } },
     { ...web, id: "c" },
     { ...web, id: "c" },
   ]);
@@ -47,8 +55,11 @@ it("lists every broken rule of every table with its place, and gives the others"
     expect.stringMatching(/^registrar\.services\[1\] in the file, namespace: must be 1 to 128 of/),
     expect.stringMatching(/^registrar\.services\[1\] in the file, address: must be a host name/),
     expect.stringMatching(/^registrar\.services\[2\] \(web\/a\) in the file, ttlSeconds: must be left out/),
+    expect.stringMatching(/^registrar\.services\[2\] \(web\/a\) in the file, status: must be left out/),
     expect.stringMatching(/^registrar\.services\[3\] \(web\/b\) in the file: must be at most 4096 bytes/),
-    'registrar.services[5] (web/c) in the file: repeats the instance "c" of an earlier one',
+    expect.stringMatching(/services\[4\] \(web\/c\) in the file, check\.deregisterAfterSeconds: must be left out/),
+    expect.stringMatching(/services\[5\] \(web\/c\) in the file, check\.path: must start with/),
+    'registrar.services[7] (web/c) in the file: repeats the instance "c" of an earlier one',
   ]);
 });
 

@@ -1,9 +1,9 @@
-import { hostname } from "node:os";
 import * as v from "valibot";
 import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
 import { isName, NAME_RULE } from "../../contract/names.ts";
 import { encodeRegistration, parseRegistrationRequest, type RegistrationRequest } from "../../contract/registration.ts";
 import { FingerpostError, type Violation } from "../../kernel/errors.ts";
+import { hostLabel } from "../../node/host-label.ts";
 import { livenessOf, toRegistration, type Liveness } from "../agent/held.ts";
 
 /** More than this belongs to the services themselves, or to the API. */
@@ -70,13 +70,28 @@ function parseTable(table: Readonly<Record<string, unknown>>, namespaceDefault: 
         "must be left out: nothing sends heartbeats for it; give it a check, or it is up while the registrar runs",
     });
   }
+  const { check, status } = body;
+  if (status !== undefined) {
+    violations.push({
+      pointer: "/status",
+      detail: "must be left out: to deregister it, take its table out of the file",
+    });
+  }
+  if (typeof check === "object" && check !== null && "deregisterAfterSeconds" in check) {
+    violations.push({
+      pointer: "/check/deregisterAfterSeconds",
+      detail: "must be left out: what stands in the file stays registered, as down while its check fails",
+    });
+  }
   const request = attempt(() => parseRegistrationRequest(body), violations);
   if (request) {
-    const ref = { namespace: String(namespace), service: String(service), instance: request.id ?? idDefault(request) };
+    // One file can be given to many hosts.
+    const instance = request.id ?? `${hostLabel("host")}-${request.port}`;
+    const ref = { namespace: String(namespace), service: String(service), instance };
     // Too large is found out now, and not when etcd is there.
-    attempt(() => encodeRegistration(toRegistration(ref.instance, request, new Date(0).toISOString())), violations);
-    if (violations.length === 0)
-      return { ref, request, liveness: request.check ? livenessOf(request) : { type: "none" } };
+    attempt(() => encodeRegistration(toRegistration(instance, request, new Date(0).toISOString())), violations);
+    const liveness: Liveness = request.check ? livenessOf(request) : { type: "none" };
+    if (violations.length === 0) return { ref, request, liveness };
   }
   throw new FingerpostError("invalid_argument", "The registration is not valid.", { violations });
 }
@@ -89,15 +104,6 @@ function attempt<T>(parse: () => T, violations: Violation[]): T | undefined {
     violations.push(...error.violations);
     return undefined;
   }
-}
-
-/** One file can be given to many hosts. */
-function idDefault({ port }: RegistrationRequest): string {
-  const host = hostname()
-    .replaceAll(/[^A-Za-z0-9.-]/g, "-")
-    .replace(/^[^A-Za-z0-9]+/, "")
-    .slice(0, 100);
-  return `${host || "host"}-${port}`;
 }
 
 function placeOf(index: number, { service, id }: Readonly<Record<string, unknown>>): string {

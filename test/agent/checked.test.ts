@@ -168,6 +168,19 @@ describe("an instance that is checked", () => {
     expect(agent.counts()).toMatchObject({ instances: 0, checks: { instances: 0 } });
   });
 
+  it("stays registered, however long it is down, when the file has registered it", async () => {
+    const { agent, stored, live, fail, pass } = setUp();
+    const fromFile = checked({ check: { ...check, deregisterAfterSeconds: 60 } });
+    await agent.register(a, fromFile, undefined, "file");
+    await live(3);
+    fail();
+    await live(600);
+    expect(stored(a)).toMatchObject(refused);
+    pass();
+    await live(6);
+    expect(stored(a)?.status).toBe("up");
+  });
+
   it("is put as what it is as soon as etcd is back, also when its last write was never answered", async () => {
     const { etcd, agent, stored, live, fail, pass } = setUp();
     await agent.register(a, checked());
