@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { sleep, type Clock } from "../kernel/clock.ts";
-import { tryLock, type KernelLock } from "./kernel-lock.ts";
+import { tryLock, type KernelLock } from "../node/kernel-lock.ts";
 
 /** How long one apt or dpkg command may take; the longest is a download over a slow line. */
 const COMMAND_TIMEOUT_MS = 300_000;

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { bundleWorker, wranglerConfig } from "./bundle.ts";
 import { claimPort, sayWhySlow, startPart, type Context } from "./context.ts";
 import { untilDemoAtEdge } from "./demo/at-edge.ts";
@@ -73,6 +74,7 @@ async function startRegistrar(context: Context, etcd: EtcdStore, rest: RestStore
     UPSTASH_REDIS_REST_TOKEN: rest.token,
     FINGERPOST_LISTEN: `127.0.0.1:${port}`,
     FINGERPOST_TOKEN: token,
+    FINGERPOST_STATE_DIR: join(runDir, "registrar"),
   };
   const args = ["registrar"];
   const about = `It keeps trying, with etcd at ${etcd.url} and Redis at ${rest.url}.`;

@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import type { Random } from "../kernel/random.ts";
-import { tryLock, type KernelLock } from "./kernel-lock.ts";
+import { tryLock, type KernelLock } from "../node/kernel-lock.ts";
 
 /**
  * Below the range from which kernels take the ports of outgoing connections (32768 up on Linux): a server that was

@@ -9,6 +9,7 @@ import type { Log } from "../node/log.ts";
 import { createAgent } from "./agent/agent.ts";
 import { createProber } from "./agent/checks/prober.ts";
 import { startEtcdProbe } from "./agent/etcd-probe.ts";
+import { openState, type OpenState } from "./agent/state/open.ts";
 import { createEtcd, type EtcdClient } from "./etcd/etcd.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "./etcd/lease-keeper.ts";
 import { createRegistrarApp } from "./http/app.ts";
@@ -55,6 +56,8 @@ export interface RegistrarConfig {
   readonly checkConcurrency?: number | undefined;
   /** PEM of the authorities that checks over TLS trust. Default: those of the system. */
   readonly checkCa?: string | undefined;
+  /** Where what is registered outlives this process; left out: nowhere. */
+  readonly stateDir?: string | undefined;
   /** Take over a Redis that another etcd's publisher still keeps alive. */
   readonly adopt: boolean;
   /** Deregister every instance on the way out. */
@@ -86,7 +89,8 @@ type Ending = readonly [what: string, end: () => Promise<void>];
 
 /**
  * Starts a registrar. Its HTTP is up when this resolves; etcd and Redis may come later, and `/readyz` tells. Rejects
- * with `invalid_argument` for a configuration that would be unsafe, and with `conflict` when the port is taken.
+ * with `invalid_argument` for a configuration that would be unsafe or a state directory that is not usable, and with
+ * `conflict` when the port or that directory is taken.
  */
 export async function runRegistrar(config: RegistrarConfig, dependencies: RegistrarDependencies): Promise<Registrar> {
   const { log, signal, clock, random } = dependencies;
@@ -121,24 +125,38 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
   const leases: LeaseKeeper = createLeaseKeeper({ etcd, clock, random, log, onRenewal: () => metrics.onRenewal() });
   const strain = () => leases.strain();
   const { leaseTtlSeconds, drainSeconds, downSeconds } = config;
+  const endingIdle: readonly Ending[] = [
+    ["the leases", () => leases.close()],
+    ["the etcd client", () => etcd.close()],
+    ["the Redis client", async () => store?.close()],
+  ];
+  let state: OpenState | undefined;
+  try {
+    if (config.role !== "publisher") state = await openState({ dir: config.stateDir, clock, random, log });
+  } catch (error) {
+    await endAll(endingIdle, log);
+    throw error;
+  }
+  // The name goes with the state: that of a container changes, and its leases have the name they were made with.
+  const agentName = state?.stored.agent ?? name;
   const agent =
-    config.role === "publisher"
-      ? undefined
-      : createAgent({
-          etcd,
-          leases,
-          clock,
-          random,
-          log,
-          agent: name,
-          leaseTtlSeconds,
-          strain,
-          ...given({ drainSeconds, downSeconds, checksRunningMax: config.checkConcurrency }),
-          probe: createProber({ clock, ca: config.checkCa }),
-          onCheck: (type, result) => metrics.onCheck(type, result),
-        });
+    state &&
+    createAgent({
+      etcd,
+      leases,
+      clock,
+      random,
+      log,
+      agent: agentName,
+      leaseTtlSeconds,
+      strain,
+      state,
+      ...given({ drainSeconds, downSeconds, checksRunningMax: config.checkConcurrency }),
+      probe: createProber({ clock, ca: config.checkCa }),
+      onCheck: (type, result) => metrics.onCheck(type, result),
+    });
   const fromFile = agent && createStaticRegistrations({ agent, clock, random, log });
-  const probeKey = `${AGENTS_PREFIX}${name}`;
+  const probeKey = `${AGENTS_PREFIX}${agentName}`;
   const probe = agent && startEtcdProbe({ etcd, key: probeKey, clock, random, log });
 
   const notReady = () => {
@@ -146,6 +164,8 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     if (signal.aborted) reasons.push("Shutting down.");
     const failure = probe?.failure();
     if (failure !== undefined) reasons.push(failure);
+    const takingUp = agent?.counts().takingUp ?? 0;
+    if (takingUp > 0) reasons.push(`The leases of an earlier run are being taken up: ${takingUp} left.`);
     if (store) reasons.push(...(publisher?.status().notReady ?? ["The publisher has not started yet."]));
     return reasons;
   };
@@ -156,8 +176,9 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
       role: config.role,
       ready: notReady().length === 0,
       notReady: notReady(),
-      ...(agent ? { agent: { name, ...agent.counts() } } : {}),
+      ...(agent ? { agent: { name: agentName, ...agent.counts() } } : {}),
       ...(fromFile ? { services: fromFile.status() } : {}),
+      ...(state ? { state: state.status() } : {}),
       leases: leases.size(),
       leaseStreams: leases.streams(),
       etcd: { circuit: etcd.circuit(), strain: strain() },
@@ -171,21 +192,18 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     log,
   });
 
-  const endingIdle: readonly Ending[] = [
-    ["the leases", () => leases.close()],
-    ["the etcd client", () => etcd.close()],
-    ["the Redis client", async () => store?.close()],
-  ];
-  const endingAgent: readonly Ending[] = [
+  const endingAgent = (leave: boolean): readonly Ending[] => [
     ["the first contact with etcd", async () => probe?.close()],
     ["the registrations of the file", async () => fromFile?.close()],
-    ["the agent", async () => agent?.close({ leave: config.leave })],
+    ["the agent", async () => agent?.close({ leave })],
+    ["the state", async () => state?.close()],
   ];
   let listener: Listener;
   try {
     listener = await listen(config.listen, app.fetch);
   } catch (error) {
-    await endAll([...endingAgent, ...endingIdle], log);
+    // What an earlier run has left is not deregistered because a port is taken.
+    await endAll([...endingAgent(false), ...endingIdle], log);
     throw error;
   }
   fromFile?.apply(config.services ?? []);
@@ -217,7 +235,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
   const ending: readonly Ending[] = [
     ["the listener", () => listener.close()],
     // The agent before the publisher, so that departures on the way out are still published.
-    ...endingAgent,
+    ...endingAgent(config.leave),
     ["the publisher", async () => publisher?.close()],
     ...endingIdle,
   ];

@@ -1,9 +1,11 @@
 import type { Command } from "commander";
 import { systemClock } from "../../kernel/clock.ts";
+import { messageOf } from "../../kernel/errors.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { isLoopback, parseListenAddress } from "../../node/listen.ts";
 import { createLog, type LogLevel } from "../../node/log.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
+import { checkStateDirectory } from "../../registrar/agent/state/directory.ts";
 import type { RegistrarConfig } from "../../registrar/run.ts";
 import { refuse, type ConfigValues } from "../config/load.ts";
 import { addSettings, readSettings } from "../config/options.ts";
@@ -55,6 +57,14 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
   const files = readEtcdFiles(values, problems);
   const services = readServices(values, problems);
   const checkCa = readPem(values, "registrar.check_ca", problems);
+  const stateDir = textOrUndefined(values, "registrar.state_dir");
+  if (stateDir !== undefined && role !== "publisher") {
+    try {
+      checkStateDirectory(stateDir);
+    } catch (error) {
+      problems.push(`registrar.state_dir: ${messageOf(error)}`);
+    }
+  }
   if (problems.length > 0) refuse(...problems);
   return {
     etcd: { endpoints: list(values, "etcd.endpoints"), username, password, ...files },
@@ -69,6 +79,7 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
     downSeconds: numberOrUndefined(values, "registrar.down_seconds"),
     checkConcurrency: number(values, "registrar.check_concurrency"),
     checkCa,
+    stateDir,
     adopt: flag(values, "registrar.adopt"),
     leave: flag(values, "registrar.leave"),
     services,

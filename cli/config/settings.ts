@@ -253,6 +253,15 @@ export const settings: readonly Setting[] = [
     processes: ["registrar"],
   },
   {
+    path: "registrar.state_dir",
+    env: "FINGERPOST_STATE_DIR",
+    flag: "--state-dir <folder>",
+    kind: "text",
+    schema: text,
+    help: "where registrations outlive a restart, of this registrar only; left out, every service registers again",
+    processes: ["registrar"],
+  },
+  {
     path: "registrar.adopt",
     env: "FINGERPOST_ADOPT",
     flag: "--adopt",

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Check } from "../../contract/check.ts";
 import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
 import {
@@ -28,6 +29,7 @@ import {
   type Liveness,
   type Source,
 } from "./held.ts";
+import { resumeEarlierRun } from "./earlier-run.ts";
 import { createInstances } from "./instances.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 import { createLeasePool, type LeaseRenewals } from "./lease-pool.ts";
@@ -35,6 +37,7 @@ import { leave } from "./leave.ts";
 import { listHeld, type HeldPage, type ListRequest } from "./listing.ts";
 import { createLivenessWatch } from "./liveness.ts";
 import { createRecovery } from "./recovery.ts";
+import { withoutState, type AgentState } from "./state/records.ts";
 import { createTokenBucket, type TokenBucket } from "./token-bucket.ts";
 import { createWrites } from "./writes.ts";
 
@@ -74,6 +77,8 @@ export interface AgentOptions {
   readonly onCheck?: (type: Check["type"], result: CheckOutcome["type"]) => void;
   /** Paces re-registration after lost leases. Default: 20 transactions a second. */
   readonly bucket?: TokenBucket;
+  /** Default: nothing outlives this process, and nothing is taken up. */
+  readonly state?: AgentState;
 }
 
 interface Registered extends HeldView {
@@ -90,6 +95,8 @@ export interface AgentCounts {
   readonly pendingWrites: number;
   /** Instances that are checked, checks under way, and checks that are due and wait for their turn. */
   readonly checks: { readonly instances: number; readonly running: number; readonly waiting: number };
+  /** Leases of an earlier run that are not taken up yet. Writes wait for them. */
+  readonly takingUp: number;
 }
 
 /**
@@ -127,6 +134,7 @@ export function createAgent(options: AgentOptions): Agent {
   const { leaseTtlSeconds = 30, drainSeconds = DRAIN_SECONDS, instancesMax = INSTANCES_MAX } = options;
   const bucket =
     options.bucket ?? createTokenBucket({ clock, ratePerSecond: RECOVERIES_PER_SECOND, burst: RECOVERIES_PER_SECOND });
+  const { state = withoutState() } = options;
   const incarnation = Math.floor(random() * 2 ** 48).toString(36);
   let closing = false;
 
@@ -150,11 +158,19 @@ export function createAgent(options: AgentOptions): Agent {
     agent,
     incarnation,
     leaseTtlSeconds: () => Math.round(leaseTtlSeconds * (1 + strain())),
+    journal: state.journal,
     onLost: (lease) => instances.lose(lease),
+    onTaken: (lease) => instances.forgetAll(lease),
   });
   const writes = createWrites({ etcd, pool, clock, random });
   const recover = (namespace: string, keys: readonly string[]) => recovery.add(namespace, keys);
-  const instances = createInstances({ pool, writes, onForget: (key) => liveness.forget(key), recover });
+  const instances = createInstances({
+    pool,
+    writes,
+    journal: state.journal,
+    onForget: (key) => liveness.forget(key),
+    recover,
+  });
   const recovery = createRecovery({
     pool,
     writes,
@@ -175,7 +191,14 @@ export function createAgent(options: AgentOptions): Agent {
   async function operate<T>(key: string, task: () => Promise<T>): Promise<T> {
     if (closing) throw unavailable("This registrar is shutting down.");
     try {
-      return await queue.run(key, OPERATION_BUDGET_MS, task);
+      return await queue.run(key, OPERATION_BUDGET_MS, async () => {
+        await earlier.settled();
+        if (earlier.pending() > 0) throw unavailable("This registrar is shutting down.");
+        const result = await task();
+        // A kill after the answer must lose nothing that was answered.
+        await state.journal.flushed();
+        return result;
+      });
     } catch (error) {
       throw toCallerError(error);
     }
@@ -215,6 +238,15 @@ export function createAgent(options: AgentOptions): Agent {
     return { ref, key: instanceKey(ref), liveness: by, source, registration, value, position, confirmed: false };
   }
 
+  /** Etcd has it as its caller wants it. */
+  function claim(held: Held, by: Liveness, source: Source): void {
+    if (held.confirmed && held.source === source && isDeepStrictEqual(held.liveness, by)) return;
+    held.confirmed = true;
+    held.liveness = by;
+    held.source = source;
+    instances.note(held);
+  }
+
   async function register(
     ref: InstanceRef,
     request: RegistrationRequest,
@@ -233,21 +265,20 @@ export function createAgent(options: AgentOptions): Agent {
       known?.position.type === "written" &&
       encodeRegistration(wanted(known.registration.registeredAt, known.registration)) === known.value
     ) {
-      known.liveness = by;
-      known.source = source;
+      claim(known, by, source);
       if (known.registration.status !== "draining" || !liveness.has(key)) liveness.start(known);
       return false;
     }
     const held = known ?? newHeld(ref, wanted(now), by, source);
     if (!known) instances.add(held);
     try {
-      const registered = known?.confirmed ? known.registration : undefined;
+      const isThere = known?.confirmed || known?.position.type === "written";
+      const registered = isThere ? known.registration : undefined;
       const created = await put(held, (existing) => {
         const before = registered ?? registrationOf(existing, ref.instance);
         return wanted(before?.registeredAt ?? now, before);
       });
-      held.liveness = by;
-      held.source = source;
+      claim(held, by, source);
       liveness.start(held);
       return created;
     } catch (error) {
@@ -256,6 +287,8 @@ export function createAgent(options: AgentOptions): Agent {
       throw error;
     }
   }
+
+  const earlier = resumeEarlierRun({ state, etcd, pool, instances, liveness, agent, clock, random, log });
 
   return {
     async register(ref, request, by = livenessOf(request), source = "api") {
@@ -273,6 +306,7 @@ export function createAgent(options: AgentOptions): Agent {
       const held = confirmed(ref);
       const { status } = held.registration;
       if (status === "draining" || held.liveness.type !== "heartbeat") return;
+      if (status === "up" && earlier.beat(held)) return;
       if (status === "up" && held.position.type !== "uncertain") return liveness.start(held);
       await operate(held.key, async () => {
         const current = confirmed(ref);
@@ -310,6 +344,7 @@ export function createAgent(options: AgentOptions): Agent {
       recovering: recovery.pending(),
       pendingWrites: queue.pending(),
       checks: liveness.checks(),
+      takingUp: earlier.pending(),
     }),
 
     async close(how) {
@@ -317,6 +352,7 @@ export function createAgent(options: AgentOptions): Agent {
       try {
         const underWay = Promise.all([
           liveness.close(),
+          earlier.close(),
           departures.close(),
           audit.close(),
           recovery.close(),
@@ -333,6 +369,9 @@ export function createAgent(options: AgentOptions): Agent {
         log.warn({ error: messageOf(error) }, "agent closed with writes still under way");
       }
       await pool.close({ revoke: how.leave });
+      // What is left of them ends with its lease: it is not for the next start to take up.
+      if (how.leave) for (const held of instances.all()) instances.forget(held);
+      await state.journal.flushed();
     },
   };
 }

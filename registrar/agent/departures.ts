@@ -63,6 +63,11 @@ export function createDepartures(options: DeparturesOptions): Departures {
   async function settle(held: Held): Promise<void> {
     const { ref, key } = held;
     const { status } = held.registration;
+    if (held.position.type === "dormant" && held.liveness.type === "heartbeat") {
+      instances.forget(held);
+      log.info({ ...ref }, "instance of an earlier run gave no sign of life");
+      return;
+    }
     if (held.confirmed && held.liveness.type !== "heartbeat" && status !== "draining") return await obeyCheck(held);
     if (!held.confirmed || status !== "up") return await remove(held);
     if (!(await put(held, "down", HEARTBEAT_CAUSE))) return;
@@ -102,6 +107,7 @@ export function createDepartures(options: DeparturesOptions): Departures {
       // The recovery puts it, and is to put it as what it is by then.
       held.registration = changed;
       held.value = encodeRegistration(changed);
+      instances.note(held);
       return true;
     }
     const create = status === "up";

@@ -6,6 +6,10 @@ import type { PoolLease } from "./lease-pool.ts";
 
 /** Where an instance's key stands in etcd, as far as this agent knows. */
 type Position =
+  /** An earlier run of this agent held it, and its take-up is not done. `beaten`: there was a heartbeat since. */
+  | { readonly type: "recorded"; readonly beaten: boolean }
+  /** An earlier run held it, and no lease of ours has it any more. A sign of life makes it `lost`; else it is dropped. */
+  | { readonly type: "dormant" }
   /** Nothing of it is in etcd, as far as is known: its first write is under way. */
   | { readonly type: "unwritten" }
   /** Etcd has it so. A write, the loss of the lease or a move to another agent ends this. */

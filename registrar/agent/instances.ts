@@ -2,6 +2,7 @@ import { encodeRegistration, type Registration } from "../../contract/registrati
 import { EtcdError, type KeyValue } from "../etcd/port.ts";
 import type { Held } from "./held.ts";
 import type { LeasePool, PoolLease } from "./lease-pool.ts";
+import { recordOf, type StateJournal } from "./state/records.ts";
 import type { PutOutcome, Writes } from "./writes.ts";
 
 /** Leases that one write may find lost under it before it gives up. */
@@ -10,6 +11,7 @@ const LEASES_PER_WRITE_MAX = 3;
 export interface InstancesOptions {
   readonly pool: LeasePool;
   readonly writes: Writes;
+  readonly journal: StateJournal;
   /** The agent no longer answers for this instance. */
   readonly onForget: (key: string) => void;
   /** The lease of these instances has ended; they are to be put again. */
@@ -40,17 +42,21 @@ export interface Instances {
    * `uncertain` if the write may have taken place, and otherwise as before.
    */
   write(held: Held, request: WriteRequest): Promise<WriteOutcome>;
+  /** Has what changed here, and not in etcd, outlive this process. */
+  note(held: Held): void;
   /** Deletes it from etcd, unless another agent has it by now, and forgets it. Rejects as `write` does. */
   remove(held: Held): Promise<void>;
   /** No longer answers for it; etcd is left as it is. */
   forget(held: Held): void;
   /** Marks what was written under this lease as lost. */
   lose(lease: PoolLease): void;
+  /** Forgets what was written under this lease. */
+  forgetAll(lease: PoolLease): void;
   /** Marks one instance as lost. */
   loseOne(held: Held): void;
 }
 
-export function createInstances({ pool, writes, onForget, recover }: InstancesOptions): Instances {
+export function createInstances({ pool, writes, journal, onForget, recover }: InstancesOptions): Instances {
   const instances = new Map<string, Held>();
 
   async function slotOf(held: Held): Promise<{ readonly lease: PoolLease; readonly expected: number | undefined }> {
@@ -83,7 +89,10 @@ export function createInstances({ pool, writes, onForget, recover }: InstancesOp
   }
 
   function forget(held: Held): void {
-    if (instances.get(held.key) === held) instances.delete(held.key);
+    if (instances.get(held.key) === held) {
+      instances.delete(held.key);
+      if (held.confirmed) journal.append({ type: "instance-gone", ...held.ref });
+    }
     onForget(held.key);
     if ("lease" in held.position) pool.release(held.position.lease, held.key);
   }
@@ -117,6 +126,7 @@ export function createInstances({ pool, writes, onForget, recover }: InstancesOp
           held.registration = registration;
           held.value = outcome.value;
           held.confirmed = true;
+          journal.append(recordOf(held));
           // A lost lease may have made us forget it meanwhile, before anything of it was confirmed.
           instances.set(held.key, held);
           settle(held, lease, outcome.modRevision);
@@ -129,6 +139,10 @@ export function createInstances({ pool, writes, onForget, recover }: InstancesOp
         held.position = held.confirmed ? { type: "lost" } : { type: "unwritten" };
       }
       throw new EtcdError("unavailable", `lost ${LEASES_PER_WRITE_MAX} leases under one write`);
+    },
+
+    note(held) {
+      if (held.confirmed) journal.append(recordOf(held));
     },
 
     async remove(held) {
@@ -162,6 +176,13 @@ export function createInstances({ pool, writes, onForget, recover }: InstancesOp
         }
       }
       recover(lease.namespace, lost);
+    },
+
+    forgetAll(lease) {
+      for (const key of lease.members) {
+        const held = instances.get(key);
+        if (held && "lease" in held.position && held.position.lease === lease) forget(held);
+      }
     },
 
     loseOne,

@@ -2,6 +2,7 @@ import { sentinelKey } from "../../contract/etcd-keys.ts";
 import type { Cancel, Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { Log } from "../../node/log.ts";
+import type { StateJournal } from "./state/records.ts";
 import { EtcdError, type Compare, type Etcd, type KeyValue, type Operation } from "../etcd/port.ts";
 
 /** With its sentinel a full lease is 128 keys: what etcd takes in one transaction by default. */
@@ -13,7 +14,7 @@ const FORMER_LEASES_MAX = 4096;
 
 /** What the pool asks of the lease keeper. */
 export interface LeaseRenewals {
-  add(lease: string, ttlSeconds: number, onLost: (reason: string) => void): void;
+  add(lease: string, ttlSeconds: number, onLost: (reason: string) => void, remainingSeconds?: number): void;
   remove(lease: string): void;
 }
 
@@ -21,18 +22,34 @@ export interface LeaseRenewals {
 export interface PoolLease {
   readonly id: string;
   readonly namespace: string;
+  /** Its term as granted. */
+  readonly ttlSeconds: number;
   readonly sentinelKey: string;
   readonly sentinelValue: string;
   /** Of the sentinel as we last wrote it. Every write under this lease compares it. */
   sentinelRevision: number;
-  /** `open` until etcd ends it or somebody else takes its sentinel (`lost`), or we end it (`closed`). */
-  state: "open" | "lost" | "closed";
+  /** `open` until etcd ends it (`lost`), another process has put its own sentinel (`taken`), or we end it (`closed`). */
+  state: "open" | "lost" | "taken" | "closed";
   /** The keys that have a slot here, and as many more as wait for this lease to open. */
   readonly members: Set<string>;
 }
 
 /** A lease as etcd granted it, before its sentinel is written. */
 export type GrantedLease = Pick<PoolLease, "id" | "sentinelKey" | "sentinelValue">;
+
+/** A lease of an earlier run whose sentinel is ours by now. */
+export interface TakenUpLease extends Pick<
+  PoolLease,
+  "id" | "namespace" | "ttlSeconds" | "sentinelValue" | "sentinelRevision"
+> {
+  readonly keys: readonly string[];
+  readonly remainingSeconds: number;
+}
+
+export interface Sentinel {
+  readonly key: string;
+  readonly value: string;
+}
 
 export interface LeasePoolOptions {
   readonly etcd: Etcd;
@@ -45,8 +62,11 @@ export interface LeasePoolOptions {
   readonly incarnation: string;
   /** Asked before each grant: longer while etcd is strained. Leases that are there keep theirs. */
   readonly leaseTtlSeconds: () => number;
+  readonly journal: StateJournal;
   /** A lease has ended against our will; its members no longer have it. */
   readonly onLost: (lease: PoolLease) => void;
+  /** Another process has taken the lease, with all that is on it. */
+  readonly onTaken: (lease: PoolLease) => void;
 }
 
 export interface LeasePool {
@@ -61,6 +81,10 @@ export interface LeasePool {
     keys: readonly string[],
     firstWrite: (lease: GrantedLease) => Promise<number>,
   ): Promise<PoolLease>;
+  /** Renews and uses a lease of an earlier run. */
+  takeUp(lease: TakenUpLease): PoolLease;
+  /** The sentinel of this process for a lease. */
+  sentinelOf(namespace: string, lease: string, ttlSeconds: number): Sentinel;
   /** Gives a slot back. A lease that stays empty is revoked after a while. */
   release(lease: PoolLease, key: string): void;
   /**
@@ -89,7 +113,7 @@ export function sentinelWrite(lease: GrantedLease): { readonly compare: Compare;
 }
 
 export function createLeasePool(options: LeasePoolOptions): LeasePool {
-  const { etcd, leases, clock, log, agent, incarnation, leaseTtlSeconds, onLost } = options;
+  const { etcd, leases, clock, log, agent, incarnation, leaseTtlSeconds, journal, onLost, onTaken } = options;
   const held = new Map<string, PoolLease>();
   const roomy = new Map<string, Set<PoolLease>>();
   const openings = new Map<string, Opening>();
@@ -115,10 +139,10 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
     }
   }
 
-  function end(lease: PoolLease, state: "lost" | "closed"): void {
+  function end(lease: PoolLease, state: "lost" | "taken" | "closed"): void {
     lease.state = state;
     held.delete(lease.id);
-    remember(lease.id);
+    if (state !== "taken") remember(lease.id);
     noteRoom(lease);
     emptyTimers.get(lease)?.();
     emptyTimers.delete(lease);
@@ -135,10 +159,22 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
     if (lease.state !== "open") return;
     end(lease, "lost");
     log.warn({ lease: lease.id, namespace: lease.namespace, instances: lease.members.size, reason }, "lease lost");
-    if (!closed) onLost(lease);
+    if (closed) return;
+    journal.append({ type: "lease-ended", id: lease.id });
+    onLost(lease);
+  }
+
+  /** Its instances are the other's now: putting them again would be a fight over them. */
+  function giveAway(lease: PoolLease): void {
+    end(lease, "taken");
+    log.warn({ lease: lease.id, namespace: lease.namespace, instances: lease.members.size }, "lease taken by another");
+    if (closed) return;
+    journal.append({ type: "lease-ended", id: lease.id });
+    onTaken(lease);
   }
 
   function revoke(id: string): void {
+    journal.append({ type: "lease-ended", id });
     const revocation = etcd
       .revokeLease(id)
       .catch((error: unknown) => {
@@ -167,27 +203,45 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
     firstWrite: (lease: GrantedLease) => Promise<number>,
   ): Promise<PoolLease> {
     const { lease: id, ttlSeconds } = await etcd.grantLease(leaseTtlSeconds());
-    const startedAt = new Date(clock.now()).toISOString();
-    const granted: GrantedLease = {
-      id,
-      sentinelKey: sentinelKey(agent, id),
-      sentinelValue: JSON.stringify({ agent, incarnation, namespace, startedAt, ttlSeconds }),
-    };
+    const { key, value } = sentinelOf(namespace, id, ttlSeconds);
+    const granted: GrantedLease = { id, sentinelKey: key, sentinelValue: value };
     let sentinelRevision: number;
     try {
+      // Before there is a key on it: a start that did not know the lease could not take up what is there.
+      journal.append({ type: "lease", id, namespace, ttlSeconds, sentinels: [value] });
+      await journal.flushed();
       sentinelRevision = await firstWrite(granted);
     } catch (error) {
       remember(id);
       revoke(id);
       throw error;
     }
-    const lease: PoolLease = { ...granted, namespace, sentinelRevision, state: "open", members: new Set(keys) };
-    held.set(id, lease);
-    leases.add(id, ttlSeconds, (reason) => lose(lease, reason));
-    noteRoom(lease);
-    endWhenEmpty(lease);
+    const lease: PoolLease = {
+      ...granted,
+      namespace,
+      ttlSeconds,
+      sentinelRevision,
+      state: "open",
+      members: new Set(keys),
+    };
+    hold(lease, ttlSeconds);
     log.debug({ lease: id, namespace, ttlSeconds }, "lease granted");
     return lease;
+  }
+
+  function hold(lease: PoolLease, remainingSeconds: number): void {
+    held.set(lease.id, lease);
+    leases.add(lease.id, lease.ttlSeconds, (reason) => lose(lease, reason), remainingSeconds);
+    noteRoom(lease);
+    endWhenEmpty(lease);
+  }
+
+  function sentinelOf(namespace: string, lease: string, ttlSeconds: number): Sentinel {
+    const startedAt = new Date(clock.now()).toISOString();
+    return {
+      key: sentinelKey(agent, lease),
+      value: JSON.stringify({ agent, incarnation, namespace, startedAt, ttlSeconds }),
+    };
   }
 
   async function writeSentinel(lease: GrantedLease): Promise<number> {
@@ -221,6 +275,15 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
 
     open,
 
+    takeUp({ keys, remainingSeconds, ...taken }) {
+      const key = sentinelKey(agent, taken.id);
+      const lease: PoolLease = { ...taken, sentinelKey: key, state: "open", members: new Set(keys) };
+      hold(lease, remainingSeconds);
+      return lease;
+    },
+
+    sentinelOf,
+
     release(lease, key) {
       lease.members.delete(key);
       noteRoom(lease);
@@ -233,7 +296,8 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
         lease.sentinelRevision = Math.max(lease.sentinelRevision, sentinel.modRevision);
         return true;
       }
-      lose(lease, sentinel ? "its sentinel is another's" : "its sentinel is gone");
+      if (sentinel) giveAway(lease);
+      else lose(lease, "its sentinel is gone");
       return false;
     },
 

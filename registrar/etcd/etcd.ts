@@ -174,6 +174,19 @@ export function createEtcd(options: EtcdOptions): EtcdClient {
         if (!(error instanceof EtcdError) || error.code !== "lease_not_found") throw error;
       }
     },
+    async describeLease(lease) {
+      try {
+        const { TTL, grantedTTL, keys } = await request("LeaseTimeToLive", (transport, call_) =>
+          transport.leaseClient.leaseTimeToLive({ ID: lease, keys: true }, call_),
+        );
+        // -1: it has ended.
+        if (Number(TTL) < 0) return undefined;
+        return { ttlSeconds: Number(grantedTTL), remainingSeconds: Number(TTL), keys: keys.map(String) };
+      } catch (error) {
+        if (error instanceof EtcdError && error.code === "lease_not_found") return undefined;
+        throw error;
+      }
+    },
     watch: (prefix, startRevision, handlers) => openWatch(session, prefix, startRevision, handlers),
     openRenewals: (handlers) => openRenewalStream(session, handlers),
     circuit: () => session.breaker.circuit(),

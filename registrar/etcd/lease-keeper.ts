@@ -32,10 +32,16 @@ export interface LeaseKeeperOptions {
 /** Keeps leases alive, all over one LeaseKeepAlive stream, which is opened for the first renewal. */
 export interface LeaseKeeper {
   /**
-   * Renews a lease granted just now until it is removed or etcd says that it has ended: then `onLost` is called, once.
+   * Renews a lease until it is removed or etcd says that it has ended: then `onLost` is called, once.
    * An etcd that does not answer loses no lease by itself, as the lease may live on there. Adding it again is a bug.
    */
-  add(lease: string, ttlSeconds: number, onLost: (reason: LeaseLossReason) => void): void;
+  add(
+    lease: string,
+    ttlSeconds: number,
+    onLost: (reason: LeaseLossReason) => void,
+    /** What is left of the term of one that was granted earlier. */
+    remainingSeconds?: number,
+  ): void;
   /** Stops renewing, without a word to etcd. Unknown leases are ignored. */
   remove(lease: string): void;
   size(): number;
@@ -212,7 +218,7 @@ export function createLeaseKeeper({ etcd, clock, random, log, onRenewal }: Lease
   }
 
   return {
-    add(id, ttlSeconds, onLost) {
+    add(id, ttlSeconds, onLost, remainingSeconds = ttlSeconds) {
       if (leases.has(id)) throw new Error(`lease ${id} is already kept`);
       const ttlMs = ttlSeconds * 1000;
       const nowMs = clock.monotonic();
@@ -220,14 +226,14 @@ export function createLeaseKeeper({ etcd, clock, random, log, onRenewal }: Lease
         id,
         onLost,
         ttlMs,
-        endsAtMs: nowMs + ttlMs,
+        endsAtMs: nowMs + remainingSeconds * 1000,
         sentAtMs: nowMs,
         cancelTimer: () => {},
         refusals: undefined,
       };
       leases.set(id, lease);
       // Leases granted together would stay together: the first renewal spreads them over the whole interval.
-      rest(lease, (random() * ttlMs) / 3);
+      rest(lease, (random() * remainingSeconds * 1000) / 3);
     },
     remove(id) {
       const lease = leases.get(id);

@@ -51,6 +51,12 @@ export interface WatchHandlers {
   onEnd(reason: { readonly compactRevision?: number; readonly error?: EtcdError }): void;
 }
 
+export interface LeaseDescription {
+  readonly ttlSeconds: number;
+  readonly remainingSeconds: number;
+  readonly keys: readonly string[];
+}
+
 export interface LeaseRenewal {
   readonly lease: string;
   /** 0: the lease has ended. */
@@ -87,6 +93,8 @@ export interface Etcd {
   grantLease(ttlSeconds: number): Promise<{ readonly lease: string; readonly ttlSeconds: number }>;
   /** Ends a lease and deletes its keys; one that has already ended is no error. */
   revokeLease(lease: string): Promise<void>;
+  /** The term of a lease, what is left of it, and the keys on it; undefined when there is no such lease. */
+  describeLease(lease: string): Promise<LeaseDescription | undefined>;
   /** Watches a prefix from `startRevision` on; returns how to stop it, after which no handler is called. */
   watch(prefix: string, startRevision: number, handlers: WatchHandlers): () => void;
   openRenewals(handlers: RenewalHandlers): RenewalStream;

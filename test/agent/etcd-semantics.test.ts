@@ -91,6 +91,18 @@ describe.each(["real", "memory"] as const)("%s etcd", (kind) => {
     await expect(put("late", "1", first.lease)).rejects.toMatchObject({ code: "lease_not_found" });
   });
 
+  it("tells the keys of a lease and what is left of it, and that there is none", async () => {
+    const { lease } = await client().grantLease(60);
+    await put("d1", "1", lease);
+    await put("d2", "1", lease);
+    const found = await client().describeLease(lease);
+    expect(found?.ttlSeconds).toBe(60);
+    expect(found?.remainingSeconds).toBeGreaterThan(50);
+    expect([...(found?.keys ?? [])].toSorted()).toEqual([key("d1"), key("d2")]);
+    await client().revokeLease(lease);
+    expect(await client().describeLease(lease)).toBeUndefined();
+  });
+
   it("takes 128 operations and 128 compares in one transaction, and not one more", async () => {
     const transact = (count: number) => {
       const keys = Array.from({ length: count }, (_, index) => key(`m${index}`));

@@ -84,6 +84,7 @@ describe("a lease", () => {
         incarnation: expect.any(String),
         namespace: expect.stringMatching(/^(default|other)$/),
         startedAt: expect.any(String),
+        ttlSeconds: 30,
       });
     }
     const byLease = Map.groupBy(await entriesBelow(root, "/fingerpost/default/full/"), ({ lease }) => lease);

@@ -30,7 +30,7 @@ export interface MemoryEtcd extends Etcd, LeaseRenewals {
  */
 export function createMemoryEtcd(): MemoryEtcd {
   const entries = new Map<string, KeyValue>();
-  const leases = new Set<string>();
+  const leases = new Map<string, number>();
   const renewed = new Map<string, (reason: string) => void>();
   let revision = 1;
   let leaseCount = 0;
@@ -105,10 +105,16 @@ export function createMemoryEtcd(): MemoryEtcd {
     grantLease: (ttlSeconds) =>
       call(() => {
         const lease = String(++leaseCount);
-        leases.add(lease);
+        leases.set(lease, ttlSeconds);
         return { lease, ttlSeconds };
       }),
     revokeLease: (lease) => call(() => endLease(lease)),
+    describeLease: (lease) =>
+      call(() => {
+        const ttlSeconds = leases.get(lease);
+        const keys = [...entries.values()].filter((entry) => entry.lease === lease).map(({ key }) => key);
+        return ttlSeconds === undefined ? undefined : { ttlSeconds, remainingSeconds: ttlSeconds, keys };
+      }),
     list: unused,
     count: unused,
     watch: unused,

@@ -74,7 +74,7 @@ interface ReplyBody {
   readonly instance: Registration;
   readonly instances: readonly HeldView[];
   readonly next?: string;
-  readonly agent: AgentCounts;
+  readonly agent: AgentCounts & { readonly name: string };
   readonly publisher: PublisherStatus;
   readonly detail: string;
   readonly errors: readonly Violation[];

@@ -304,6 +304,7 @@ describe("with etcd restored from a backup", () => {
       transact: (...args) => current.transact(...args),
       grantLease: (ttlSeconds) => current.grantLease(ttlSeconds),
       revokeLease: (lease) => current.revokeLease(lease),
+      describeLease: (lease) => current.describeLease(lease),
       watch: (...args) => current.watch(...args),
       openRenewals: (handlers) => current.openRenewals(handlers),
       close: async () => {
