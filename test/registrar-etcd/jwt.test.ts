@@ -48,13 +48,13 @@ function setUp() {
     codes,
     mirror,
     renewals: () => renewals,
-    async start() {
+    start: async () => {
       const { lease, ttlSeconds } = await etcd.grantLease(3);
       keeper.add(lease, ttlSeconds, (reason) => lost.push(reason));
       follower.start();
       await until("the list is there", () => follower.isReady());
     },
-    async close() {
+    close: async () => {
       await follower.close();
       await keeper.close();
       await etcd.close();
