@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { InvalidArgumentError, type Command } from "commander";
+import { InvalidArgumentError, Option, type Command } from "commander";
 import { systemClock, sleep } from "../../kernel/clock.ts";
 import { createBackoff } from "../../kernel/backoff.ts";
 import { messageOf } from "../../kernel/errors.ts";
@@ -7,6 +7,9 @@ import { systemRandom } from "../../kernel/random.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
 import { call, CallError, type Asked } from "../http.ts";
 import { addRegistrarTarget, namespaceOption, namespacePath } from "../target.ts";
+
+/** Also how often it asks whether a checked instance is still held, three times over. */
+const HEARTBEAT_TTL_SECONDS = 15;
 
 interface RegisterOptions {
   readonly address: string;
@@ -21,6 +24,13 @@ interface RegisterOptions {
   readonly tag: readonly string[];
   readonly meta: Readonly<Record<string, string>>;
   readonly ttl: number;
+  readonly checkHttp?: string;
+  readonly checkTcp?: true;
+  /** `true` without a service. */
+  readonly checkGrpc?: string | true;
+  readonly checkPort?: number;
+  readonly checkInterval?: number;
+  readonly checkTimeout?: number;
   readonly namespace: string;
   readonly registrar: string;
 }
@@ -41,18 +51,30 @@ export function addRegister(program: Command): void {
     .option("--weight <n>", "share of traffic relative to the others (default: 100)", parseNumber)
     .option("--tag <tag>", "tag; repeats", collect, [])
     .option("--meta <key=value>", "metadata entry; repeats", collectEntry, {})
-    .option("--ttl <seconds>", "how long it may miss heartbeats", parseNumber, 15)
+    .option("--ttl <seconds>", "how long it may miss heartbeats", parseNumber, HEARTBEAT_TTL_SECONDS)
+    .addOption(
+      checkOption("--check-http <path>", "have the registrar check this path instead", "checkTcp", "checkGrpc"),
+    )
+    .addOption(checkOption("--check-tcp", "have the registrar check that it takes connections", "checkGrpc"))
+    .addOption(checkOption("--check-grpc [service]", "have the registrar ask grpc.health.v1 instead"))
+    .option("--check-port <port>", "port that is checked (default: its port)", parseNumber)
+    .option("--check-interval <seconds>", "from one check to the next (default: 10)", parseNumber)
+    .option("--check-timeout <seconds>", "how long a check may take (default: 2)", parseNumber)
     .addOption(namespaceOption());
   addRegistrarTarget(command);
-  command.action((service: string, options: RegisterOptions) => register(service, options));
+  command.action((service: string, options: RegisterOptions) => register(service, options, checkOf(command, options)));
 }
 
-async function register(service: string, options: RegisterOptions): Promise<void> {
+async function register(
+  service: string,
+  options: RegisterOptions,
+  check: Record<string, unknown> | undefined,
+): Promise<void> {
   const signal = shutdownSignal();
   const id = options.id ?? `${hostname()}-${options.port}`;
   const asked: Asked = { target: "registrar", url: options.registrar };
   const path = `${namespacePath(options.namespace)}/services/${encodeURIComponent(service)}/instances/${encodeURIComponent(id)}`;
-  const body = registration(options);
+  const body = registration(options, check);
 
   await call(asked, path, { method: "PUT", body });
   console.log(`registered ${service}/${id}; Ctrl-C deregisters it`);
@@ -88,11 +110,37 @@ async function heartbeat(asked: Asked, path: string, body: unknown): Promise<voi
   }
 }
 
-function registration(options: RegisterOptions): Record<string, unknown> {
+function registration(options: RegisterOptions, check: Record<string, unknown> | undefined): Record<string, unknown> {
   const { address, port, protocol, url, instanceVersion: version, region, zone, weight } = options;
   // JSON leaves out what is undefined, and the registrar fills in its defaults.
   const rest = { protocol, url, version, region, zone, weight };
-  return { address, port, ...rest, tags: options.tag, metadata: options.meta, ttlSeconds: options.ttl };
+  return {
+    address,
+    port,
+    ...rest,
+    tags: options.tag,
+    metadata: options.meta,
+    ...(check ? { check } : { ttlSeconds: options.ttl }),
+  };
+}
+
+/** One kind of check at most, and none beside a TTL. */
+function checkOption(flags: string, description: string, ...others: readonly string[]): Option {
+  return new Option(flags, description).conflicts(["ttl", ...others]);
+}
+
+function checkOf(command: Command, options: RegisterOptions): Record<string, unknown> | undefined {
+  const { checkHttp, checkTcp, checkGrpc, checkPort: port, checkInterval, checkTimeout } = options;
+  const timing = { port, intervalSeconds: checkInterval, timeoutSeconds: checkTimeout };
+  if (checkHttp !== undefined) return { type: "http", path: checkHttp, ...timing };
+  if (checkTcp) return { type: "tcp", ...timing };
+  if (checkGrpc !== undefined)
+    return { type: "grpc", ...(checkGrpc === true ? {} : { service: checkGrpc }), ...timing };
+  const alone = Object.entries({ port, interval: checkInterval, timeout: checkTimeout }).find(
+    ([, value]) => value !== undefined,
+  );
+  if (alone) command.error(`error: --check-${alone[0]} needs --check-http, --check-tcp or --check-grpc`);
+  return undefined;
 }
 
 function parseNumber(value: string): number {

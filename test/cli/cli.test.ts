@@ -1,5 +1,8 @@
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -85,6 +88,9 @@ describe("the command line", () => {
     ["an argument nobody knows", ["ls", "--colour"]],
     ["a command nobody knows", ["discover"]],
     ["an address that is missing", ["register", "web", "--port", "80"]],
+    ["two kinds of check", ["register", "web", "--address", "a", "--port", "80", "--check-tcp", "--check-http", "/"]],
+    ["a check beside a TTL", ["register", "web", "--address", "a", "--port", "80", "--check-tcp", "--ttl", "5"]],
+    ["an interval of no check", ["register", "web", "--address", "a", "--port", "80", "--check-interval", "5"]],
     ["a port that is no number", ["register", "web", "--address", "a", "--port", "http"]],
   ])("ends with 2 for %s", async (_, args) => {
     const { code, stderr } = await fingerpost(args);
@@ -157,6 +163,37 @@ describe("with a registrar", () => {
     child.kill("SIGTERM");
     expect((await lines.next()).value).toContain("deregistered web/web-1");
     expect(await exited).toBe(0);
+    expect(await instances()).toEqual([]);
+  });
+
+  it("register has the registrar check the instance when told to", async () => {
+    const target = createServer(
+      (request, response) => void response.writeHead(request.url === "/up" ? 204 : 500).end(),
+    );
+    target.listen(0, "127.0.0.1");
+    await once(target, "listening");
+    const { port } = target.address() as AddressInfo;
+    const where = ["--id", "web-2", "--address", "127.0.0.1", "--port", "1", "--check-port", String(port)];
+    const how = ["--check-http", "/up", "--check-interval", "2", "--check-timeout", "1"];
+    const child = spawn(
+      process.execPath,
+      [join(PROJECT_DIR, "cli/main.ts"), "register", "web", ...where, ...how, "--registrar", registrar.url],
+      {
+        cwd: folder,
+        env: { PATH: process.env["PATH"], FINGERPOST_REGISTRAR_TOKEN: TOKEN },
+        stdio: ["ignore", "ignore", "inherit"],
+      },
+    );
+    const exited = once(child, "exit");
+    await until("the check has found it up", async () => JSON.stringify(await instances()).includes('"status":"up"'));
+    expect(await instances()).toMatchObject([
+      {
+        liveness: { type: "check", check: { type: "http", path: "/up", port, intervalSeconds: 2, timeoutSeconds: 1 } },
+      },
+    ]);
+    child.kill("SIGTERM");
+    await exited;
+    target.close();
     expect(await instances()).toEqual([]);
   });
 
