@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { CLUSTER_KEY, instanceKey, sentinelKey } from "../../contract/etcd-keys.ts";
 import { encodeRegistration, type Registration } from "../../contract/registration.ts";
@@ -9,12 +12,15 @@ import { createDirectStore } from "../../registrar/publisher/redis-direct.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
 import type { Registrar, RegistrarConfig } from "../../registrar/run.ts";
 import { connect, entriesBelow, send, startRegistrar } from "../agent/registrar.ts";
+import { PROJECT_DIR } from "../support/dev.ts";
 import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
 import { registration } from "../support/instance.ts";
 import { sumSamples } from "../support/prometheus.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
 import { parts, storedIn } from "./fixture.ts";
+
+const execute = promisify(execFile);
 
 let etcdServer: TestEtcd;
 let redis: TestRedis;
@@ -219,6 +225,33 @@ describe("an operator", () => {
     expect((await release()).status).toBe(204);
     expect([await statuses("api"), await statuses("db")]).toEqual([{}, {}]);
     expect((await release()).status).toBe(204);
+  });
+
+  it("does the same from the command line", async () => {
+    const web = await register("web", ["1", "2"]);
+    const api = await register("api", ["1"]);
+    const registrar = await startPublisher({ probeSeconds: 0 });
+    await Promise.all([web.expire(), api.expire()]);
+    await untilStatuses("web", all(["1", "2"], "suspect"));
+    await untilStatuses("api", { 1: "suspect" });
+    const fingerpost = async (...args: readonly string[]) => {
+      const env = { PATH: process.env["PATH"] ?? "", FINGERPOST_REGISTRAR_URL: registrar.url };
+      const { stdout } = await execute(process.execPath, [join(PROJECT_DIR, "cli/main.ts"), "guard", ...args], { env });
+      return stdout;
+    };
+    expect(await fingerpost()).toMatch(
+      /^NAMESPACE +SERVICE +INSTANCE .*\ndefault +api +1 +lease .*\n.*web +1 .*\n.*web +2 /,
+    );
+    const lines = (await fingerpost("--json", "--namespace", "default")).trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line).service)).toEqual(["api", "web", "web"]);
+    await expect(fingerpost("release", "typo")).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('Nothing is held of the service "typo"'),
+    });
+    await fingerpost("release", "web");
+    expect([await statuses("web"), await statuses("api")]).toEqual([{}, { 1: "suspect" }]);
+    await fingerpost("release", "--namespace", "default");
+    expect(await statuses("api")).toEqual({});
   });
 
   it("who asks a registrar that stands by is told which one leads", async () => {
