@@ -181,7 +181,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
       ...(state ? { state: state.status() } : {}),
       leases: leases.size(),
       leaseStreams: leases.streams(),
-      etcd: { circuit: etcd.circuit(), strain: strain() },
+      etcd: { circuit: etcd.circuit(), strain: strain(), ...unansweredSince(etcd.unansweredSinceMs()) },
       ...(publisher ? { publisher: publisher.status() } : {}),
     }),
     notReady,
@@ -253,6 +253,10 @@ function createStore({ redis }: RegistrarConfig, { clock, random }: RegistrarDep
   if (redis?.type === "upstash") return createUpstashStore({ url: redis.url, token: redis.token });
   if (redis?.type === "direct") return createDirectStore({ url: redis.url, clock, random });
   throw new FingerpostError("invalid_argument", "A registrar that publishes needs a Redis to publish to.");
+}
+
+function unansweredSince(ms: number | undefined): { unansweredSince?: string } {
+  return ms === undefined ? {} : { unansweredSince: new Date(ms).toISOString() };
 }
 
 /** One after the other; what fails to end must not keep the rest from ending. */

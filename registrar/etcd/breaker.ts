@@ -29,6 +29,8 @@ export interface Breaker {
   /** Throws `unavailable`, with when to try again, while the circuit is open. */
   enter(): Permit;
   circuit(): Circuit;
+  /** When the first call failed since the last answer, milliseconds since the epoch; undefined while etcd answers. */
+  unansweredSinceMs(): number | undefined;
 }
 
 /**
@@ -49,6 +51,7 @@ export interface BreakerOptions {
 export function createBreaker({ clock, random, log }: BreakerOptions): Breaker {
   const pauses = createBackoff({ ...PAUSE_BACKOFF, random });
   let state: State = { type: "closed", failures: 0 };
+  let unansweredSinceMs: number | undefined;
 
   function open(): void {
     const delayMs = pauses.next();
@@ -63,9 +66,11 @@ export function createBreaker({ clock, random, log }: BreakerOptions): Breaker {
       succeeded() {
         if (state.type !== "closed") log.info("etcd answers again");
         state = { type: "closed", failures: 0 };
+        unansweredSinceMs = undefined;
         pauses.reset();
       },
       failed() {
+        unansweredSinceMs ??= clock.now();
         if (state.type === "probing" && state.probe === permit) open();
         if (state.type !== "closed" || state.failures !== failuresBefore) return;
         if (state.failures + 1 >= FAILURES_MAX) open();
@@ -81,6 +86,7 @@ export function createBreaker({ clock, random, log }: BreakerOptions): Breaker {
   }
 
   return {
+    unansweredSinceMs: () => unansweredSinceMs,
     enter() {
       if (state.type === "closed") return newPermit();
       const waitMs = state.type === "open" ? state.probeAtMs - clock.monotonic() : PAUSE_BACKOFF.baseMs;

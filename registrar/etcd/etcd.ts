@@ -45,6 +45,8 @@ export interface EtcdOptions extends TlsOptions {
 /** Etcd, and how the way to it is. */
 export interface EtcdClient extends Etcd {
   circuit(): Circuit;
+  /** When the first call failed since the last answer, milliseconds since the epoch; undefined while etcd answers. */
+  unansweredSinceMs(): number | undefined;
 }
 
 /** etcd over gRPC: one member, one connection and one token at a time. Throws `invalid_argument` for bad endpoints. */
@@ -190,6 +192,7 @@ export function createEtcd(options: EtcdOptions): EtcdClient {
     watch: (prefix, startRevision, handlers) => openWatch(session, prefix, startRevision, handlers),
     openRenewals: (handlers) => openRenewalStream(session, handlers),
     circuit: () => session.breaker.circuit(),
+    unansweredSinceMs: session.breaker.unansweredSinceMs,
     async close() {
       closing.abort();
       session.tokens?.close();

@@ -76,6 +76,7 @@ interface ReplyBody {
   readonly next?: string;
   readonly agent: AgentCounts & { readonly name: string };
   readonly publisher: PublisherStatus;
+  readonly etcd: { readonly unansweredSince?: string };
   readonly detail: string;
   readonly errors: readonly Violation[];
 }

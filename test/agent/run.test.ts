@@ -92,6 +92,36 @@ it("one that leaves has its departures published before it ends", async () => {
   expect(left).toEqual(services.map(() => 0));
 });
 
+it("a registrar whose etcd goes away stays ready, and tells since when etcd has not answered", async () => {
+  const line = await startProxy(etcd.port);
+  onTestFinished(() => line.close());
+  const endpoints = [`http://127.0.0.1:${line.port}`];
+  const registrar = await start({ role: "agent", etcd: { endpoints, ...etcd.user } });
+  await until("it is ready", () => isReady(registrar));
+  const etcdStatus = async () => (await send(registrar.url, { path: "/v1/status" })).body.etcd;
+  expect(await etcdStatus()).not.toHaveProperty("unansweredSince");
+
+  const cutAtMs = Date.now();
+  await line.refuse(true);
+  line.reset();
+  const path = "/v1/services/unanswered/instances/a";
+  const refused = await send(registrar.url, { method: "PUT", path, body: valid });
+  const failedAtMs = Date.now();
+  expect(refused.status).toBe(503);
+  await send(registrar.url, { method: "PUT", path, body: valid });
+  const since = Date.parse((await etcdStatus()).unansweredSince ?? "");
+  expect(since).toBeGreaterThanOrEqual(cutAtMs);
+  expect(since).toBeLessThanOrEqual(failedAtMs);
+  // What a restart, or a place out of a balancer's list, would not mend is no reason to ask for one.
+  expect(await isReady(registrar)).toBe(true);
+
+  await line.refuse(false);
+  await until("etcd answers again", async () => {
+    return (await send(registrar.url, { method: "PUT", path, body: valid })).status < 300;
+  });
+  expect(await etcdStatus()).not.toHaveProperty("unansweredSince");
+});
+
 it("a publisher takes no registrations", async () => {
   const registrar = await start({ role: "publisher" });
   await until("it is ready", () => isReady(registrar));
