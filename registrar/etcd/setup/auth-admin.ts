@@ -64,21 +64,11 @@ export function createAuthAdmin({ endpoints, credentials, clock, ...tls }: AuthA
       try {
         return await rpc(transport, { deadline: clock.now() + CALL_TIMEOUT_MS, interceptors: [interceptor] });
       } catch (cause) {
-        const { error, tokenRefused } = ended
-          ? toFailure(ended, method)
-          : {
-              error: new EtcdError("unavailable", `etcd ${method} was not sent: ${messageOf(cause)}`),
-              tokenRefused: false,
-            };
-        if (tries > transports.length) throw error;
-        if (tokenRefused && credentials && token !== undefined) {
-          // With JWT every change of ours makes the token old.
-          token = await authenticate(credentials);
-        } else if (error.code === "unavailable" && tries < transports.length) {
-          current = (current + 1) % transports.length;
-        } else {
-          throw error;
-        }
+        const error = ended
+          ? toFailure(ended, method).error
+          : new EtcdError("unavailable", `etcd ${method} was not sent: ${messageOf(cause)}`);
+        if (error.code !== "unavailable" || tries >= transports.length) throw error;
+        current = (current + 1) % transports.length;
       }
     }
   }
