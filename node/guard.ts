@@ -66,6 +66,11 @@ export async function readJson(request: Request, bytesMax: number): Promise<unkn
 async function readText(request: Request, bytesMax: number): Promise<string> {
   // Without `fatal` other bytes would turn into U+FFFD, and what is kept would not be what was sent.
   const decoder = new TextDecoder("utf-8", { fatal: true });
+  const length = request.headers.get("content-length");
+  // As nearly every body comes: read at once, which on Node costs a third of what a stream does. HTTP itself sees to
+  // it that no more arrives than was announced.
+  if (length !== null && Number(length) <= bytesMax)
+    return decode(decoder, new Uint8Array(await request.arrayBuffer()));
   let text = "";
   let bytes = 0;
   for await (const chunk of request.body ?? []) {

@@ -3,6 +3,7 @@ import { sleep, type Clock } from "../../kernel/clock.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Compare, Etcd, KeyValue, Operation } from "../etcd/port.ts";
+import { groupTransactions } from "./grouped-transactions.ts";
 import type { LeasePool, PoolLease } from "./lease-pool.ts";
 
 /** Transactions for one write. Each round but the first follows a change by somebody else in between. */
@@ -75,6 +76,8 @@ export interface WritesOptions {
 }
 
 export function createWrites({ etcd, pool, clock, random }: WritesOptions): Writes {
+  const transactTogether = groupTransactions((...call) => etcd.transact(...call));
+
   interface Found {
     readonly entry: KeyValue | undefined;
     readonly sentinel: KeyValue | undefined;
@@ -106,7 +109,7 @@ export function createWrites({ etcd, pool, clock, random }: WritesOptions): Writ
       const { results } = await etcd.transact([], reads);
       return { entry: results[0], sentinel: results[1] };
     }
-    const result = await etcd.transact([at(key, expected), sentinelAt(lease)], [operation], reads);
+    const result = await transactTogether([at(key, expected), sentinelAt(lease)], [operation], reads);
     if (result.succeeded) return { revision: result.revision };
     return { entry: result.results[0], sentinel: result.results[1] };
   }

@@ -67,6 +67,20 @@ async function watchFromNow(prefix: string): Promise<WatchEvent[]> {
   return seen;
 }
 
+it("a crowd of registrations shares revisions, and each is answered for itself", async () => {
+  const { agent: other } = startAgent("crowd-other");
+  await other.register(ref("i7", "crowd"), lasting);
+  const { agent } = startAgent("crowd");
+  const events = await watchFromNow(instanceKey(ref("", "crowd")));
+  const refs = Array.from({ length: 300 }, (_, index) => ref(`i${index}`, "crowd"));
+  const registered = await Promise.all(refs.map((each) => agent.register(each, lasting)));
+  expect(registered.map(({ created }) => created)).toEqual(refs.map((_, index) => index !== 7));
+  await until("all are seen", () => events.length >= refs.length);
+  expect(new Set(events.map(({ entry }) => entry.modRevision)).size).toBeLessThan(150);
+  await Promise.all(refs.map((each) => agent.deregister(each)));
+  expect(await entriesBelow(root, instanceKey(ref("", "crowd")))).toEqual([]);
+});
+
 describe("a lease", () => {
   it("takes 127 instances and its sentinel; the 128th opens a second, another namespace a third", async () => {
     const { agent } = startAgent("full");

@@ -329,9 +329,10 @@ describe("GET /metrics and /v1/status", () => {
       const paths = Array.from({ length: 130 }, (_, index) => `/v1/services/counted/instances/i-${index}`);
       await Promise.all(paths.map((path) => send(counted.url, { method: "PUT", path, body: valid })));
       const registered = (await send(counted.url, { path: "/metrics" })).body.text;
-      // Two sentinels, and one transaction for each registration.
-      const transactions = { method: "Txn", code: "ok" };
-      expect(sumSamples(registered, "fingerpost_etcd_requests_total", transactions)).toBe(132);
+      const sent = sumSamples(registered, "fingerpost_etcd_requests_total", { method: "Txn", code: "ok" });
+      // Two sentinels, and registrations that came together in one.
+      expect(sent).toBeGreaterThan(2);
+      expect(sent).toBeLessThan(130);
       const metrics = await until("both leases were renewed", async () => {
         const { body } = await send(counted.url, { path: "/metrics" });
         return sumSamples(body.text, "fingerpost_lease_renewals_total", {}) >= 2 && body.text;
