@@ -192,7 +192,7 @@ export function createEtcd(options: EtcdOptions): EtcdClient {
     watch: (prefix, startRevision, handlers) => openWatch(session, prefix, startRevision, handlers),
     openRenewals: (handlers) => openRenewalStream(session, handlers),
     circuit: () => session.breaker.circuit(),
-    unansweredSinceMs: session.breaker.unansweredSinceMs,
+    unansweredSinceMs: () => session.breaker.unansweredSinceMs(),
     async close() {
       closing.abort();
       session.tokens?.close();

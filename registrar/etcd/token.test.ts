@@ -271,6 +271,24 @@ test("a token lost with its member, or with a password, does not pass for one th
   expect(counts.touches).toBe(0);
 });
 
+test("closed while it authenticates, it does not go on from there", async () => {
+  let answer: (value: string) => void = () => {};
+  const clock = createManualClock();
+  let timers = 0;
+  const tokens = createTokens({
+    authenticate: () => new Promise<string>((resolve) => (answer = resolve)),
+    touch: async () => {},
+    clock: { ...clock, after: (delayMs, run) => (timers++, clock.after(delayMs, run)) },
+    random: () => 0.999,
+    log,
+  });
+  const waiting = tokens.current();
+  tokens.close();
+  answer(jwt(clock, 300, 1));
+  await waiting;
+  expect(timers).toBe(0);
+});
+
 test("closed, it neither keeps a token in use nor asks for another", async () => {
   const { clock, tokens, sent, counts } = useAtIntervals(300_000);
   const token = await tokens.current();

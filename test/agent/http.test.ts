@@ -7,7 +7,7 @@ import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
 import { sumSamples } from "../support/prometheus.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
-import { connect, entriesBelow, send, startRegistrar, type Call } from "./registrar.ts";
+import { connect, entriesBelow, send, startRegistrar, type Call, type Reply } from "./registrar.ts";
 
 const TOKEN = "a-token-of-the-tests";
 const valid = { address: "10.0.0.1", port: 8080, ttlSeconds: 60 };
@@ -349,12 +349,48 @@ describe("GET /metrics and /v1/status", () => {
       expect(metrics).toContain("fingerpost_publish_lag_seconds_bucket");
       const { body } = await send(counted.url, { path: "/v1/status" });
       expect(body).toMatchObject({ role: "agent", ready: true, leaseStreams: 1, leases: 2 });
+      expect(body).toMatchObject({ etcd: { circuit: { type: "closed" } } });
       expect(body.agent).toMatchObject({ instances: 130, leases: 2, recovering: 0 });
       expect(JSON.stringify(body)).not.toContain(server.user.password);
     } finally {
       await counted.close();
     }
   });
+});
+
+it("callers are told at once, and when to come back, while etcd fails call after call; the status says so", async () => {
+  const proxy = await startProxy(server.port);
+  const cutOff = await startRegistrar(server, {
+    etcd: { endpoints: [`http://127.0.0.1:${proxy.port}`], ...server.user },
+  });
+  const register = (id: number) =>
+    send(cutOff.url, { method: "PUT", path: `/v1/services/web/instances/cut-off-${id}`, body: valid });
+  const circuitOpen = async () =>
+    sumSamples((await send(cutOff.url, { path: "/metrics" })).body.text, "fingerpost_etcd_circuit_open", {});
+  try {
+    await until("etcd is reached", async () => (await register(0)).status === 201);
+    expect(await circuitOpen()).toBe(0);
+    await proxy.refuse(true);
+    proxy.reset();
+    const replies: Reply[] = [];
+    await until("the circuit is open", async () => {
+      replies.push(await register(replies.length + 1));
+      return (await circuitOpen()) === 1;
+    });
+    expect(replies.length).toBeGreaterThanOrEqual(3);
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([503]));
+    const retryAfter = replies.map(({ headers }) => Number(headers.get("retry-after")));
+    expect(Math.min(...retryAfter)).toBeGreaterThan(0);
+    expect(Math.max(...retryAfter)).toBeLessThanOrEqual(4);
+    const { body } = await send(cutOff.url, { path: "/v1/status" });
+    expect(JSON.stringify(body)).toMatch(/"circuit":\{"type":"(open|probing)"/);
+    await proxy.refuse(false);
+    await until("calls go through again", async () => (await register(1)).status === 201);
+    expect(await circuitOpen()).toBe(0);
+  } finally {
+    await cutOff.close();
+    await proxy.close();
+  }
 });
 
 it("a port that is taken is a conflict, and nothing is left running", async () => {
