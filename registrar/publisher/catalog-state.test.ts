@@ -1,10 +1,10 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { instanceKey } from "../../contract/etcd-keys.ts";
+import { instanceKey, sentinelKey } from "../../contract/etcd-keys.ts";
 import { createManualClock } from "../../test/support/clock.ts";
 import { registration } from "../../test/support/instance.ts";
 import type { KeyValue, WatchEvent } from "../etcd/port.ts";
-import { createCatalogState, type CatalogState, type Changes } from "./catalog-state.ts";
+import { createCatalogState, DEPARTED_MAX, type CatalogState, type Changes } from "./catalog-state.ts";
 
 const clock = createManualClock();
 
@@ -132,5 +132,60 @@ describe("the catalog", () => {
       ).size,
     ).toBe(0);
     expect(told).toEqual([]);
+  });
+
+  const where = { namespace: "default", service: "a", instance: "1" };
+  const putAt = (revision: number): WatchEvent => ({
+    type: "put",
+    entry: { ...entry(instanceKey(where), JSON.stringify(registration("1"))), lease: "7", modRevision: revision },
+  });
+  const deleteAt = (revision: number, key: string): WatchEvent => ({
+    type: "delete",
+    entry: { ...entry(key, ""), modRevision: revision },
+  });
+
+  it.each([
+    ["before", 0],
+    ["behind", 1],
+  ])("tells the end of a lease from a deletion, with the sentinel %s the instance in the revision", (_, position) => {
+    const catalog = createCatalogState(() => {}, clock);
+    catalog.apply([putAt(1)], 1);
+    const expiry = [deleteAt(2, instanceKey(where))];
+    expiry.splice(position, 0, deleteAt(2, sentinelKey("agent", "7")));
+    expect(catalog.apply(expiry, 2).get("default")?.departures).toMatchObject([
+      { type: "lost", service: "a", owner: { agent: "agent" }, revision: 2 },
+    ]);
+    catalog.apply([putAt(3)], 3);
+    expect(catalog.apply([deleteAt(4, instanceKey(where))], 4).get("default")?.departures).toEqual([]);
+  });
+
+  it("does not take a deletion for the end of a lease that ends a revision later, though it is told together", () => {
+    const catalog = createCatalogState(() => {}, clock);
+    catalog.apply([putAt(1)], 1);
+    const events = [deleteAt(2, instanceKey(where)), deleteAt(3, sentinelKey("agent", "7"))];
+    expect(catalog.apply(events, 3).get("default")?.departures).toEqual([]);
+    expect(catalog.departed(where)).toEqual({ planned: true, revision: 2 });
+  });
+
+  it("forgets a departure when the instance is back, when etcd is another one, and when there are too many", () => {
+    const catalog = createCatalogState(() => {}, clock);
+    catalog.apply([putAt(1)], 1);
+    catalog.apply([deleteAt(2, instanceKey(where))], 2);
+    expect(catalog.departed(where)).toBeDefined();
+    catalog.apply([putAt(3)], 3);
+    expect(catalog.departed(where)).toBeUndefined();
+    catalog.apply([deleteAt(4, instanceKey(where))], 4);
+    catalog.restore([], 1);
+    expect(catalog.departed(where)).toBeUndefined();
+    catalog.apply([putAt(5)], 5);
+    catalog.apply([deleteAt(6, instanceKey(where))], 6);
+    for (let index = 0; index < DEPARTED_MAX; index++) {
+      const key = instanceKey({ ...where, service: "b", instance: `${index}` });
+      const value = JSON.stringify(registration(`${index}`));
+      catalog.apply([{ type: "put", entry: entry(key, value) }], 7);
+      catalog.apply([deleteAt(8, key)], 8);
+    }
+    expect(catalog.departed(where)).toBeUndefined();
+    expect(catalog.departed({ ...where, service: "b", instance: "0" })).toBeDefined();
   });
 });

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { CLUSTER_KEY, ELECTION_KEY, instanceKey, PUBLISHER_KEY } from "../../contract/etcd-keys.ts";
+import { CLUSTER_KEY, ELECTION_KEY, instanceKey, PUBLISHER_KEY, sentinelKey } from "../../contract/etcd-keys.ts";
 import { encodeRegistration } from "../../contract/registration.ts";
 import { headKey } from "../../contract/redis-keys.ts";
 import { createEtcd } from "../../registrar/etcd/etcd.ts";
@@ -205,6 +205,38 @@ describe("a publisher", () => {
     await put("web", "1", "passing");
     await until("it is published again", async () => (await passing.snapshot("web"))?.instances.length);
     expect((await passing.head())?.revision).toBeGreaterThan(before?.revision ?? Infinity);
+  });
+
+  it("does not give up a namespace of which etcd has nothing, while instances of it are held", async () => {
+    let aheadMs = 0;
+    const clock = { ...parts.clock, monotonic: () => parts.clock.monotonic() + aheadMs };
+    const { publisher } = start({ clock, guard: { holdSeconds: 86_400, probeSeconds: 0 } });
+    const { lease } = await root.grantLease(60);
+    const key = instanceKey({ namespace: "passing", service: "web", instance: "1" });
+    await root.transact(
+      [],
+      [
+        { type: "put", key: sentinelKey("an-agent", lease), value: "{}", lease },
+        { type: "put", key, value: encodeRegistration(registration("1")), lease },
+      ],
+    );
+    const passing = storedIn(store, "passing");
+    const status = async () => (await passing.snapshot("web"))?.instances[0]?.status;
+    await until("it is published", async () => (await status()) === "up");
+    await root.revokeLease(lease);
+    await until("it is held", async () => (await status()) === "suspect");
+    const published = () => publisher.status().namespaces.map(({ namespace }) => namespace);
+    for (let beat = 0; beat < 5; beat++) {
+      aheadMs += 100_000;
+      const before = (await passing.head())?.heartbeatAt ?? 0;
+      await until("it goes on", async () => ((await passing.head())?.heartbeatAt ?? 0) > before);
+    }
+    expect(published()).toContain("passing");
+    await publisher.guard.release({ namespace: "passing" });
+    await until("it is published no more", () => {
+      aheadMs += 10_000;
+      return !published().includes("passing");
+    });
   });
 
   it("confirms its watch again and again, by the moment at which a beat was sent, not seen", async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { serviceKey } from "../../contract/redis-keys.ts";
+import { headKey, serviceKey } from "../../contract/redis-keys.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
+import { until } from "../support/until.ts";
 import type { TestNamespace } from "./fixture.ts";
 import { live, release, setStage } from "./stage.ts";
 
@@ -184,5 +185,90 @@ describe("a change of leader", () => {
     await live(stage.start());
     expect(await statusesOf("web")).toEqual({ 1: "suspect", 3: "suspect" });
     expect(await statusesOf("api")).toEqual({});
+  });
+
+  it("does not hold what was draining when it was lost while nobody led, though Redis has it as up", async () => {
+    const { leader, standby, tell } = withStandby();
+    tell((to) => to.put("web", "1", {}, "lease-1"));
+    await live(leader);
+    await leader.stop();
+    standby.put("web", "1", { status: "draining" }, "lease-1");
+    standby.expire("lease-1");
+    standby.lead();
+    await live(standby);
+    expect(await statusesOf("web")).toEqual({});
+  });
+
+  it("leaves nothing held by the one that leads no more", async () => {
+    const namespace = stage.start();
+    namespace.put("web", "1", {}, "lease-1");
+    await live(namespace);
+    namespace.expire("lease-1");
+    expect(namespace.publisher.guard.size()).toBe(1);
+    await namespace.stop();
+    expect(namespace.publisher.guard.size()).toBe(0);
+  });
+
+  it("compares all of it, though it is more than one answer of Redis holds", async () => {
+    const padding = { metadata: { padding: "x".repeat(2000) } };
+    const first = stage.start();
+    const services = Array.from({ length: 5 }, (_, index) => `s${index}`);
+    for (const service of services) {
+      for (let id = 0; id < 150; id++) first.put(service, String(id), padding, "lease-1");
+    }
+    await live(first);
+    await first.stop();
+    const second = stage.start();
+    await live(second);
+    expect(second.publisher.status().held).toBe(5 * 150);
+    for (const service of services)
+      expect(new Set(Object.values(await statusesOf(service)))).toEqual(new Set(["suspect"]));
+  });
+
+  it("ends a hold also when the instance registers again while the last leader's snapshots are read", async () => {
+    const first = stage.start();
+    for (const id of ["1", "2"]) first.put("web", id, {}, "lease-1");
+    // More than one answer of Redis holds beside another service.
+    const padding = { metadata: { padding: "x".repeat(2000) } };
+    for (let id = 0; id < 600; id++) first.put("large", String(id), padding, "lease-2");
+    await live(first);
+    first.expire("lease-1");
+    await live(first);
+    await first.stop();
+    let again: (() => void) | undefined;
+    const store: SnapshotStore = {
+      ...stage.store,
+      async evaluate(script, keys, args) {
+        // By then web has been compared.
+        if (keys.includes(serviceKey("default", "large")) && !keys.includes(serviceKey("default", "web"))) again?.();
+        return stage.store.evaluate(script, keys, args);
+      },
+    };
+    const second = stage.start(store, { standby: true });
+    again = () => {
+      again = undefined;
+      second.put("web", "1", {}, "lease-3");
+    };
+    second.lead();
+    await live(second);
+    expect(again).toBeUndefined();
+    expect(await statusesOf("web")).toEqual({ 1: "up", 2: "suspect" });
+    expect(await holdsOf("web")).toHaveLength(1);
+  });
+
+  it("is none when Redis goes back to older data: what was let go since is not held again", async () => {
+    const namespace = stage.start();
+    namespace.put("web", "1", {}, "lease-1");
+    await live(namespace);
+    namespace.expire("lease-1");
+    await live(namespace);
+    const keys = [headKey("default"), serviceKey("default", "web")];
+    const older = await Promise.all(keys.map((key) => stage.redis.cli("GET", key)));
+    await release(namespace);
+    for (const [index, key] of keys.entries()) await stage.redis.cli("SET", key, older[index] ?? "");
+    namespace.publisher.beat(Date.now());
+    await until("it is gone again", async () => Object.keys(await statusesOf("web")).length === 0);
+    await live(namespace);
+    expect(namespace.publisher.status().held).toBe(0);
   });
 });

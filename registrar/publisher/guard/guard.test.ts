@@ -183,6 +183,8 @@ describe("an unplanned departure", () => {
     register("l1", "web", ["1", "2"], { status: "down", cause: "heartbeat" });
     expect(statuses("web")).toEqual({ ...all(["1", "2"], "suspect"), ...all(["3", "4"], "up") });
     expect(guard.holds("web")).toMatchObject([{ id: "1", cause: "heartbeat" }, { id: "2" }]);
+    // As one, though etcd has them as well.
+    expect(guard.instances("web").map(({ id }) => id)).toEqual(ids(4));
     deregister("web", "1");
     expect(statuses("web")).toEqual({ ...all(["1", "2"], "suspect"), ...all(["3", "4"], "up") });
   });
@@ -301,6 +303,32 @@ describe("a hold ends", () => {
     expect(guard.size()).toBe(3);
   });
 
+  it("with its agent there all along, which is given its time from when the lease ended", async () => {
+    const { clock, register, expire, confirm, guard } = setUp();
+    register("other", "other", ["1"]);
+    register("l1", "web", ids(3));
+    register("l2", "web", ["up"], {}, "b");
+    await clock.advance(10 * TTL_SECONDS * 1000);
+    expire("l1");
+    confirm();
+    await clock.advance(TTL_SECONDS * 1000 - 1);
+    confirm();
+    expect(guard.size()).toBe(3);
+    await clock.advance(1);
+    confirm();
+    expect(guard.size()).toBe(0);
+  });
+
+  it("no later where its agent, which is back, puts the sentinel again to fence its own late writes", async () => {
+    const { clock, register, confirm, guard } = incident(true);
+    register("l3", "other", ["1"]);
+    await clock.advance(TTL_SECONDS * 1000 - 1);
+    register("l3", "other", []);
+    await clock.advance(1);
+    confirm();
+    expect(guard.size()).toBe(0);
+  });
+
   it("not by its agent's presence where that lives and called it down", async () => {
     const { clock, register, confirm, guard } = setUp();
     register("l1", "web", ids(4));
@@ -376,6 +404,30 @@ describe("a hold of a former leader", () => {
     await clock.advance(HOLD_MS);
     confirm();
     expect(guard.size()).toBe(0);
+  });
+
+  it("of an instance that its agent called down does not end by that agent's presence; one of a lost lease does", async () => {
+    const { clock, guard, confirm, register } = setUp();
+    const of = (id: string, cause: string): HoldFound => ({
+      service: "web",
+      hold: { id, cause, since: clock.now(), until: clock.now() + HOLD_MS, agent: "a", ttlSeconds: TTL_SECONDS },
+      registration: registration(id),
+    });
+    register("l1", "other", ["1"]);
+    guard.takeUp([of("1", "heartbeat"), of("2", "lease"), of("3", "missing")]);
+    await clock.advance(2 * TTL_SECONDS * 1000);
+    confirm();
+    expect([...guard.held("web").keys()]).toEqual(["1"]);
+  });
+
+  it("is not begun anew by what is told of the same departure", async () => {
+    const { clock, guard } = setUp();
+    const first = found(clock.now() + 5000, clock.now() - 1000);
+    guard.takeUp([first]);
+    await clock.advance(1000);
+    const { service, registration: held } = first;
+    guard.observe([{ type: "lost", service, registration: held, cause: "lease", revision: 5 }]);
+    expect(guard.holds("web")).toEqual([first.hold]);
   });
 
   it("counts in the window as of when it began", async () => {

@@ -58,9 +58,9 @@ const many = (count: number, prefix: string, change: Partial<Registration> = {})
 describe("a round of probes", () => {
   it("tries each that is held once, and a few live ones of its protocol and zone", async () => {
     const live = [
+      ...many(5, "down", { status: "down", zone: "a" }),
       ...many(50, "a", { zone: "a" }),
       ...many(50, "b", { zone: "b" }),
-      ...many(5, "down", { status: "down" }),
     ];
     const { clock, probes, told, answers } = start(live, many(3, "held", { zone: "a" }));
     answers.set("held1", "refused");
