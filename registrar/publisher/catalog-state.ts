@@ -26,8 +26,11 @@ export type Registrations = ReadonlyMap<string, Registration>;
 
 /** What etcd holds, as it was last told: the whole by `restore`, then what changes by `apply`. */
 export interface CatalogState {
-  /** Replaces everything; the answer is what differs from before. What is gone then is `missing`. */
-  restore(entries: readonly KeyValue[], revision: number): Changes;
+  /**
+   * Replaces everything; the answer is what differs from before. What is gone then is `missing`, and `forgotten` where
+   * etcd was `reverted` to a backup.
+   */
+  restore(entries: readonly KeyValue[], revision: number, reverted?: boolean): Changes;
   apply(events: readonly WatchEvent[], revision: number): Changes;
   /** Of the last `restore` or `apply`; 0 before the first. */
   revision(): number;
@@ -129,7 +132,7 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
   }
 
   return {
-    restore(entries, revision) {
+    restore(entries, revision, reverted = false) {
       const before = namespaces;
       const leasesBefore = leases;
       const ownerBefore = (ref: InstanceRef) => sentinels.ownerOf(leasesBefore.get(instanceKey(ref)) ?? "");
@@ -149,14 +152,15 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
         }
       }
       // Of another history: its revisions say nothing about this one's.
-      if (revision < revisionApplied) departed.clear();
+      if (reverted) departed.clear();
       undecodable = stillUndecodable;
       revisionApplied = revision;
-      const changes = difference(before, namespaces, revision, ownerBefore);
+      const changes = difference(before, namespaces, revision, reverted, ownerBefore);
       for (const [namespace, { departures }] of changes) {
         for (const { type, service, registration, owner } of departures) {
           const key = instanceKey({ namespace, service, instance: registration.id });
-          if (type === "missing") remember(key, { planned: false, revision, ...(owner ? { owner } : {}) });
+          if (type === "missing")
+            remember(key, { planned: false, revision, forgotten: reverted, ...(owner ? { owner } : {}) });
         }
       }
       sentinels.restore(entries);
@@ -205,6 +209,7 @@ function difference(
   before: ReadonlyMap<string, Services>,
   after: ReadonlyMap<string, Services>,
   revision: number,
+  reverted: boolean,
   ownerOf: (ref: InstanceRef) => LeaseOwner | undefined,
 ): Map<string, NamespaceChanges> {
   const changes = new Map<string, NamespaceChanges>();
@@ -222,7 +227,7 @@ function difference(
         const now = has.get(instance);
         const departure = now
           ? downDeparture(service, registration, now, revision, owner)
-          : registration.status === "up" && missingDeparture(service, registration, revision, owner);
+          : registration.status === "up" && missingDeparture(service, registration, revision, reverted, owner);
         if (departure) departures.push(departure);
       }
     }
@@ -234,9 +239,11 @@ function missingDeparture(
   service: string,
   registration: Registration,
   revision: number,
+  forgotten: boolean,
   owner: LeaseOwner | undefined,
 ): Departure {
-  return { type: "missing", service, registration, cause: MISSING_CAUSE, revision, ...(owner ? { owner } : {}) };
+  const departure = { type: "missing", service, registration, cause: MISSING_CAUSE, revision, forgotten } as const;
+  return owner ? { ...departure, owner } : departure;
 }
 
 /** From up to down. From draining to down nothing is lost: it was on its way out. */

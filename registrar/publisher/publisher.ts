@@ -151,7 +151,7 @@ export function startPublisher(options: PublisherOptions): Publisher {
     sink: {
       restore(entries, revision, wentBack) {
         audit.restore(entries.length, revision);
-        publish(catalog.restore(entries, revision));
+        publish(catalog.restore(entries, revision, wentBack));
         leader = entries.find(({ key }) => key === ELECTION_KEY)?.value;
         adoptNamespaces(entries.find(({ key }) => key === PUBLISHER_KEY)?.value);
         if (wentBack) for (const { publisher } of namespaces.all()) publisher.reclaim();

@@ -98,7 +98,7 @@ export function readThroughout(edge: Edge, services: readonly string[]): EdgeRea
     },
     faults(fault = () => undefined) {
       const last = new Map<string, EdgeAnswer>();
-      return answers.flatMap((answer) => {
+      const found = answers.flatMap((answer) => {
         const before = last.get(answer.service);
         last.set(answer.service, answer);
         if (answer.status !== 200) return [`${answer.service} was answered ${answer.status}`];
@@ -106,6 +106,7 @@ export function readThroughout(edge: Edge, services: readonly string[]): EdgeRea
         const told = fault(answer);
         return told === undefined ? [] : [`${describe(answer)}: ${told}`];
       });
+      return [...new Set(found)];
     },
   };
 }

@@ -20,6 +20,8 @@ export interface Departure {
   readonly revision: number;
   /** Whose lease it was under, as far as that is known. */
   readonly owner?: LeaseOwner;
+  /** Etcd was restored from a backup that lacks it, which says nothing about the instance. */
+  readonly forgotten?: boolean;
 }
 
 /** What is known of an instance that is gone from etcd. */
@@ -28,4 +30,6 @@ export interface Departed {
   readonly planned: boolean;
   readonly revision: number;
   readonly owner?: LeaseOwner;
+  /** As in a departure. */
+  readonly forgotten?: boolean;
 }

@@ -223,6 +223,22 @@ describe("an unplanned departure", () => {
   });
 });
 
+describe("what etcd forgets by a restore from a backup", () => {
+  it("is held, however little of a service or of the catalog it is", () => {
+    const { register, catalog, guard, statuses } = setUp();
+    register("l1", "web", ids(20));
+    const entries = ids(19).map((id) => {
+      const key = instanceKey({ namespace: "default", service: "web", instance: id });
+      return { key, value: JSON.stringify(registration(id)), lease: "l1", createRevision: 1, modRevision: 1 };
+    });
+    const changes = catalog.restore(entries, 1, true).get("default");
+    guard.settle(changes?.services ?? []);
+    guard.observe(changes?.departures ?? []);
+    expect(statuses("web")).toEqual({ ...all(ids(19), "up"), 20: "suspect" });
+    expect(catalog.departed({ namespace: "default", service: "web", instance: "20" })?.forgotten).toBe(true);
+  });
+});
+
 describe("a hold ends", () => {
   /** A service of which three are held; with `others`, it has some that are up. */
   function incident(others: boolean) {

@@ -9,7 +9,7 @@ import { CATALOG_DEPARTURES_MIN, SERVICE_DEPARTURES_MIN, type GuardSettings } fr
 import { createDepartureWindow } from "./window.ts";
 
 /** Why departures were held: too many of the namespace or of the service, or the last of a service. */
-export type HeldBecause = "catalog budget" | "service budget" | "last instances";
+export type HeldBecause = "etcd restored" | "catalog budget" | "service budget" | "last instances";
 
 export interface GuardHooks {
   readonly onDepartures?: (outcome: "passed" | "held", count: number) => void;
@@ -142,13 +142,15 @@ export function createGuard(options: GuardOptions): Guard {
       const last = isLast(service);
       for (const departure of own) {
         // An agent that died says nothing about its instances; one that lives and calls them down does.
-        const reason = overCatalog
-          ? "catalog budget"
-          : overService
-            ? "service budget"
-            : last && departure.type !== "down"
-              ? "last instances"
-              : undefined;
+        const reason = departure.forgotten
+          ? "etcd restored"
+          : overCatalog
+            ? "catalog budget"
+            : overService
+              ? "service budget"
+              : last && departure.type !== "down"
+                ? "last instances"
+                : undefined;
         if (reason === undefined) {
           passed++;
         } else {

@@ -82,6 +82,7 @@ function compare(
       registration,
       cause: now ? (now.cause ?? "down") : seen ? LEASE_CAUSE : MISSING_CAUSE,
       revision: catalog.revision(),
+      ...(departed?.forgotten ? { forgotten: true } : {}),
       ...(seen?.owner ? { owner: seen.owner } : {}),
     });
   }
