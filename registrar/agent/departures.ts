@@ -92,7 +92,6 @@ export function createDepartures(options: DeparturesOptions): Departures {
     const cause = verdict.type === "down" ? verdict.cause : undefined;
     if (!(await put(held, verdict.type, cause))) return;
     log.info({ ...ref, cause }, `instance is ${verdict.type} by its check`);
-    if (liveness.verdictOf(key)?.type !== verdict.type) due(key);
   }
 
   async function remove(held: Held): Promise<void> {

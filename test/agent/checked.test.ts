@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { parseRegistrationRequest } from "../../contract/registration.ts";
+import { parseRegistrationRequest, REGISTRATION_BYTES_MAX } from "../../contract/registration.ts";
 import type { CheckOutcome } from "../../registrar/agent/checks/outcome.ts";
+import type { Probe } from "../../registrar/agent/checks/prober.ts";
 import { agentOnMemory, ref, request } from "./agent-on-memory.ts";
 import type { AgentOptions } from "../../registrar/agent/agent.ts";
 
@@ -14,7 +15,7 @@ const refused = { status: "down", cause: "check: connection refused" };
 /** An agent on a memory etcd, whose checks come to what `outcome` is at the time. */
 function setUp(options: Partial<AgentOptions> = {}) {
   const state = { outcome: { type: "passed" } as CheckOutcome, made: 0 };
-  const probe = async () => (state.made++, state.outcome);
+  const probe: Probe = async () => (state.made++, state.outcome);
   const fail = () => (state.outcome = { type: "failed", reason: "connection refused" });
   const pass = () => (state.outcome = { type: "passed" });
   return { ...agentOnMemory({ probe, ...options }), state, fail, pass };
@@ -118,6 +119,26 @@ describe("an instance that is checked", () => {
     expect(second.stored(a)).toMatchObject({ status: "up", registeredAt: first.stored(a)?.registeredAt });
     await second.live(8);
     expect(second.stored(a)).toMatchObject(refused);
+  });
+
+  it("that would not fit with the longest cause is refused, though it would with a heartbeat's", async () => {
+    const { agent } = setUp();
+    const sizeOf = async (metadata: Record<string, string>) =>
+      JSON.stringify((await agent.register(ref("size"), request({ metadata }))).instance).length;
+    const size = await sizeOf({ a: "x".repeat(2000), b: "" });
+    const metadata = { a: "x".repeat(2000), b: "x".repeat(REGISTRATION_BYTES_MAX - size - 50) };
+    await agent.register(a, request({ metadata }));
+    const refusal = agent.register(ref("b"), checked({ metadata }));
+    await expect(refusal).rejects.toMatchObject({ code: "invalid_argument" });
+  });
+
+  it("that drains and comes back is what its check says of a new one", async () => {
+    const { agent, stored } = setUp();
+    const eager = checked({ check: { ...check, initial: "up" } });
+    await agent.register(a, eager);
+    await agent.drain(a);
+    await agent.register(a, eager);
+    expect(stored(a)?.status).toBe("up");
   });
 
   it("drains without checks, and comes back down until its next success", async () => {

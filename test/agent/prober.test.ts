@@ -1,12 +1,13 @@
 import { status } from "@grpc/grpc-js";
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import * as v from "valibot";
 import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { checkSchema } from "../../contract/check.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import { createProber, type ProberOptions } from "../../registrar/agent/checks/prober.ts";
 import { makeCertificates, type Certificates } from "../registrar-etcd/certificates.ts";
+import { startProxy } from "../support/proxy.ts";
 import { startSilentPort } from "../support/silent-port.ts";
 import { until } from "../support/until.ts";
 import { startGrpcTarget, startHttpTarget } from "./check-targets.ts";
@@ -265,6 +266,49 @@ describe("a name", () => {
     const named = { port: 1, address: "web.example" };
     expect(await probe(named, tcp, { lookup: refusing("ENOTFOUND") })).toEqual(failed("name not known"));
     expect(await probe(named, tcp, { lookup: refusing("EAI_AGAIN") })).toEqual({ type: "void", reason: "EAI_AGAIN" });
+  });
+});
+
+describe("a check that is over", () => {
+  it.each([
+    ["http, passed", { type: "http", path: "/well" }],
+    ["http, failed with a body that has no end", { type: "http", path: "/ill" }],
+    ["http, timed out", { type: "http", path: "/silent", ...SHORT }],
+    ["tcp", { type: "tcp" }],
+  ])("leaves no connection behind: %s", async (_, check) => {
+    const { port, server } = await startHttpTarget(({ url }, response) => {
+      if (url === "/well") response.end();
+      else if (url === "/ill") response.writeHead(500).write("it goes on");
+    });
+    const open = new Set<Socket>();
+    let seen = 0;
+    server.on("connection", (socket) => {
+      seen += 1;
+      open.add(socket);
+      socket.on("close", () => open.delete(socket));
+    });
+    await probe({ port }, check);
+    await until("the connection was seen, and is closed", () => seen === 1 && open.size === 0);
+  });
+
+  it.each([
+    ["grpc, passed", "well", LONG, passed],
+    ["grpc, timed out", "silent", SHORT, failed("timeout")],
+  ])("leaves no connection behind: %s", async (_, service, timeout, outcome) => {
+    const target = await startGrpcTarget((asked) => (asked === "silent" ? "silence" : { serving: 1 }));
+    const between = await startProxy(target.port);
+    onTestFinished(() => between.close());
+    expect(await probe({ port: between.port }, { type: "grpc", service, ...timeout })).toMatchObject(outcome);
+    await until("it is closed", () => between.connections() === 0);
+  });
+
+  it("is over at once when it is given up while a name is looked up", async () => {
+    const giveUp = new AbortController();
+    const prober = createProber({ clock: systemClock, lookup: () => new Promise(() => {}) });
+    const check = v.parse(checkSchema, { type: "tcp", intervalSeconds: 60, timeoutSeconds: 60 });
+    const given = prober({ address: "slow.example", port: 1, protocol: "http" }, check, giveUp.signal);
+    giveUp.abort();
+    expect(await given).toMatchObject({ type: "failed" });
   });
 });
 

@@ -101,6 +101,20 @@ describe("the checks of an instance", () => {
     expect(overlaps).toEqual([]);
   });
 
+  it("never overlap with one that was given up and takes its time to end", async () => {
+    const ending = Promise.withResolvers<CheckOutcome>();
+    let began = 0;
+    const { start, live } = setUp({ probe: () => (began++, ending.promise) });
+    start("a", 1);
+    await live(1500);
+    start("a", 2);
+    await live(30_000);
+    expect(began).toBe(1);
+    ending.resolve(passed);
+    await live(250);
+    expect(began).toBe(2);
+  });
+
   it("go on undisturbed when the same is registered again, and anew when it is another place", async () => {
     const { checks, start, live, began } = setUp();
     start("a", 1);
@@ -220,6 +234,19 @@ describe("the checks of many instances", () => {
     // Not one crowd: no tick has more than a quarter of them.
     const perTick = Map.groupBy(began, ({ atMs }) => atMs);
     expect(Math.max(...[...perTick.values()].map(({ length }) => length))).toBeLessThan(25);
+  });
+
+  it("do not count the time this process stood still as time an instance was down", async () => {
+    const { checks, start, live, state, stopped } = setUp();
+    start("a", 1, tcp({ intervalSeconds: 2, deregisterAfterSeconds: 60 }));
+    state.outcome = failed("timeout");
+    await live(20_000);
+    expect(checks.verdictOf("a")?.type).toBe("down");
+    stopped.ms = 3_600_000;
+    await live(50_000);
+    expect(checks.verdictOf("a")?.type).toBe("down");
+    await live(15_000);
+    expect(checks.verdictOf("a")?.type).toBe("gone");
   });
 
   it("end with the process: close gives up what is under way, and nothing begins after it", async () => {

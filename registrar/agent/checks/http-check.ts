@@ -10,7 +10,8 @@ const BODY_BYTES_MAX = 64 * 1024;
 
 /**
  * One request on a connection of its own; no redirect is followed, and no proxy asked. It passes when a status that is
- * expected has come with its body, or with as much of it as is read. Ends early, by an error, when `signal` aborts.
+ * expected has come with its body, or with as much of it as is read. What is left of the connection, and of the check if it
+ * is not over, ends when `signal` aborts.
  */
 export function checkHttp(endpoint: Endpoint, check: HttpCheck, signal: AbortSignal): Promise<CheckOutcome> {
   const { ip, port, tls } = endpoint;
@@ -35,17 +36,13 @@ export function checkHttp(endpoint: Endpoint, check: HttpCheck, signal: AbortSig
     const request = (tls ? requestHttps : requestHttp)(options, (response) => {
       const { statusCode = 0 } = response;
       if (isExpected(statusCode, check)) {
-        discard(response).then(end, (error: unknown) => end(outcomeOfError(error)));
+        discard(response).then(resolve, (error: unknown) => resolve(outcomeOfError(error)));
       } else {
-        end(failed(`status ${statusCode}`));
+        resolve(failed(`status ${statusCode}`));
       }
     });
-    const end = (outcome: CheckOutcome) => {
-      request.destroy();
-      resolve(outcome);
-    };
     // Also after the end: cutting off a body is an error too.
-    request.on("error", (error) => end(outcomeOfError(error)));
+    request.on("error", (error) => resolve(outcomeOfError(error)));
     request.end();
   });
 }
