@@ -31,10 +31,22 @@ beforeAll(async () => {
   const port = await findFreePort(systemRandom);
   url = `http://127.0.0.1:${port}`;
   write(table("a", 1), table("b", 2));
+  launch(port);
+});
+afterAll(async () => {
+  await end("SIGTERM");
+  await root.close();
+  await proxy.close();
+  await etcd.close();
+  rmSync(folder, { recursive: true });
+});
+
+function launch(port: number): void {
   child = spawn(process.execPath, [join(PROJECT_DIR, "cli/main.ts"), "registrar", "--listen", `127.0.0.1:${port}`], {
     cwd: folder,
     env: {
       PATH: process.env["PATH"],
+      FINGERPOST_STATE_DIR: join(folder, "state"),
       FINGERPOST_ETCD_ENDPOINTS: `http://127.0.0.1:${proxy.port}`,
       FINGERPOST_ETCD_USERNAME: etcd.user.username,
       FINGERPOST_ETCD_PASSWORD: etcd.user.password,
@@ -42,15 +54,13 @@ beforeAll(async () => {
     stdio: ["ignore", "inherit", "pipe"],
   });
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (log += text));
-});
-afterAll(async () => {
-  child.kill("SIGTERM");
-  await once(child, "exit");
-  await root.close();
-  await proxy.close();
-  await etcd.close();
-  rmSync(folder, { recursive: true });
-});
+}
+
+async function end(signal: NodeJS.Signals): Promise<void> {
+  const exited = once(child, "exit");
+  child.kill(signal);
+  await exited;
+}
 
 const table = (id: string, port: number) =>
   `[[registrar.services]]\nservice = "web"\nid = "${id}"\naddress = "10.0.0.1"\nport = ${port}\n`;
@@ -140,4 +150,22 @@ it("the API neither changes nor removes what the file registers", async () => {
     expect(body.detail).toContain("configuration file");
   }
   expect(await entries()).toEqual(before);
+});
+
+it("what the file lost while the registrar was dead is deregistered at its next start, and the rest is not written", async () => {
+  await reload("was read again", table("d", 4), table("e", 5));
+  const before = await until("both are there", async () => {
+    const now = await entries();
+    return now["d"] && now["e"] && now;
+  });
+  await end("SIGKILL");
+  write(table("d", 4));
+  launch(Number(new URL(url).port));
+  await until("d alone is left", async () => Object.keys(await entries()).join() === "d");
+  await until("nothing is pending", async () => {
+    const { body } = await send(url, { path: "/v1/status" });
+    expect(body).toMatchObject({ services: { registrations: 1, pending: 0 } });
+    return true;
+  });
+  expect((await entries())["d"]).toEqual(before["d"]);
 });
