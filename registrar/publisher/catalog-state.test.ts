@@ -175,7 +175,7 @@ describe("the catalog", () => {
     catalog.apply([putAt(3)], 3);
     expect(catalog.departed(where)).toBeUndefined();
     catalog.apply([deleteAt(4, instanceKey(where))], 4);
-    catalog.restore([], 1);
+    catalog.restore([], 1, true);
     expect(catalog.departed(where)).toBeUndefined();
     catalog.apply([putAt(5)], 5);
     catalog.apply([deleteAt(6, instanceKey(where))], 6);
