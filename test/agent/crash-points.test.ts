@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
 import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
 import { createManualClock } from "../support/clock.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { ref, request } from "./agent-on-memory.ts";
-import { startRun, temporaryFolder, type Run } from "./crash-points.ts";
+import { startRun, type Run } from "./crash-points.ts";
 import { createMemoryEtcd, type MemoryEtcd } from "./memory-etcd.ts";
 
 /** The weight a caller registered an instance with, or that it deregistered it. */

@@ -1,7 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { onTestFinished } from "vitest";
 import { createLog } from "../../node/log.ts";
 import { createAgent, type Agent } from "../../registrar/agent/agent.ts";
 import { createStateFiles, type JournalFile, type StateFiles } from "../../registrar/agent/state/files.ts";
@@ -11,13 +7,6 @@ import { emptyState } from "../../registrar/agent/state/records.ts";
 import type { Etcd } from "../../registrar/etcd/port.ts";
 import type { ManualClock } from "../support/clock.ts";
 import type { MemoryEtcd } from "./memory-etcd.ts";
-
-/** A folder that goes with the test. */
-export function temporaryFolder(): string {
-  const dir = mkdtempSync(join(tmpdir(), "fingerpost-state-"));
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
-}
 
 export interface Run {
   readonly agent: Agent;

@@ -1,0 +1,109 @@
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { createManualClock } from "../../../test/support/clock.ts";
+import { temporaryFolder } from "../../../test/support/folder.ts";
+import { createLogTo, type LogLine } from "../../../node/log.ts";
+import { checkStateDirectory, openStateDirectory } from "./directory.ts";
+import { agentRecord, encodeRecord } from "./records.ts";
+
+const good = encodeRecord(agentRecord("host-7070", false));
+const lease = encodeRecord({ type: "lease", id: "1", namespace: "default", ttlSeconds: 30, sentinels: ["x"] });
+
+function setUp() {
+  const dir = join(temporaryFolder(), "state");
+  mkdirSync(dir);
+  const lines: LogLine[] = [];
+  const clock = createManualClock();
+  const open = async () => {
+    const { stored, release } = await openStateDirectory(
+      dir,
+      createLogTo("test", (line) => lines.push(line)),
+      clock,
+    );
+    release();
+    return stored;
+  };
+  return { dir, lines, clock, open, write: (name: string, text: string) => writeFileSync(join(dir, name), text) };
+}
+
+describe("a state directory", () => {
+  it("is made for its owner alone, and belongs to one process at a time", async () => {
+    const dir = join(temporaryFolder(), "a/b");
+    const log = createLogTo("test", undefined);
+    const first = await openStateDirectory(dir, log, createManualClock());
+    expect(statSync(dir).mode & 0o777).toBe(0o700);
+    expect(first.stored.agent).toBeUndefined();
+    const second = openStateDirectory(`${dir}/../b`, log, createManualClock());
+    await expect(second).rejects.toMatchObject({
+      code: "conflict",
+      message: `The state directory "${dir}/../b" is in use by another registrar, process ${process.pid}.`,
+    });
+    first.release();
+    const third = await openStateDirectory(dir, log, createManualClock());
+    third.release();
+  });
+
+  it("that is none, or cannot be written to, is refused by its name", () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "file"), "");
+    expect(() => checkStateDirectory(join(folder, "file"))).toThrow(
+      /file" cannot hold the registrar's state: it is not a directory/,
+    );
+    expect(() => checkStateDirectory(join(folder, "file/state"))).toThrow(
+      /file\/state" cannot hold the registrar's state: ENOTDIR/,
+    );
+  });
+});
+
+describe("a journal that is found", () => {
+  it("with its last line torn is read without that, and it is told", async () => {
+    const { lines, open, write } = setUp();
+    write("journal", good + lease.slice(0, 20));
+    expect(await open()).toMatchObject({ agent: "host-7070", behind: false, leases: new Map() });
+    expect(lines).toMatchObject([{ level: "warn", fields: { bytes: 20 } }]);
+  });
+
+  it("corrupt is set aside and named, and what stands before the damage is taken as behind", async () => {
+    const { dir, lines, open, write } = setUp();
+    const corrupt = good + lease + "garbage\n" + lease.replace("1", "2");
+    write("journal", corrupt);
+    const stored = await open();
+    expect(stored).toMatchObject({ agent: "host-7070", behind: true });
+    expect([...stored.leases.keys()]).toEqual(["1"]);
+    const [line] = lines;
+    expect(line).toMatchObject({ level: "error", fields: { line: 3, kept: { leases: 1, instances: 0 } } });
+    const path = String(line?.fields["path"]);
+    expect(path).toMatch(/journal\.corrupt-2026-01-01T00-00-00-000Z$/);
+    expect(path.startsWith(dir)).toBe(true);
+    expect(readFileSync(path, "utf8")).toBe(corrupt);
+  });
+
+  it("corrupt again and again leaves three of them, the last ones", async () => {
+    const { dir, clock, open, write } = setUp();
+    for (let time = 0; time < 5; time++) {
+      write("journal", `garbage ${time}\n`);
+      await open();
+      await clock.advance(1000);
+    }
+    const aside = readdirSync(dir).filter((name) => name.includes("corrupt"));
+    expect(aside.map((name) => readFileSync(join(dir, name), "utf8"))).toEqual(
+      [2, 3, 4].map((time) => `garbage ${time}\n`),
+    );
+  });
+
+  it("that cannot be read at all is no reason not to start", async () => {
+    const { dir, lines, open } = setUp();
+    mkdirSync(join(dir, "journal"));
+    expect(await open()).toMatchObject({ agent: undefined, behind: true });
+    expect(lines.map(({ level }) => level)).toEqual(["error", "error"]);
+  });
+
+  it("under the name of one that is behind is taken as such, and only without a later one", async () => {
+    const { open, write } = setUp();
+    write("journal.behind", good + lease);
+    expect(await open()).toMatchObject({ agent: "host-7070", behind: true });
+    write("journal", good);
+    expect(await open()).toMatchObject({ agent: "host-7070", behind: false, leases: new Map() });
+  });
+});
