@@ -40,7 +40,8 @@ function setUp(sink: Partial<FollowerSink> = {}) {
     etcd,
     prefix: PREFIX,
     sink: {
-      restore(_entries, revision, wentBack) {
+      page: () => {},
+      restore(revision, wentBack) {
         restored.push(revision);
         if (wentBack) reverted.push(revision);
       },

@@ -14,10 +14,15 @@ const WELL_MS = 10_000;
 /** Takes what etcd holds below a prefix. Called in order of revision and never twice for one; must not throw. */
 export interface FollowerSink {
   /**
-   * Everything, as of `revision`: what is not in `entries` is not there. `reverted`: it does not follow from what the
+   * A part of a list, as it arrives, so that nobody has to hold the whole of it. With the first page whatever was told of
+   * a list before that came to no `restore` is void. It counts from the `restore` on.
+   */
+  page(entries: readonly KeyValue[], isFirst: boolean): void;
+  /**
+   * Everything, as of `revision`: what was not in the pages is not there. `reverted`: it does not follow from what the
    * sink was given before, since etcd was restored from a backup.
    */
-  restore(entries: readonly KeyValue[], revision: number, reverted: boolean): void;
+  restore(revision: number, reverted: boolean): void;
   /** Whole revisions; `revision` is the last of them. */
   apply(events: readonly WatchEvent[], revision: number): void;
 }
@@ -108,17 +113,20 @@ export function createFollower(options: FollowerOptions): Follower {
     interrupt = () => stop.abort();
     mustList = false;
     try {
-      const entries: KeyValue[] = [];
+      let isFirst = true;
       let listRevision = 0;
+      let found: Landmark | undefined;
       for await (const page of etcd.list(prefix, stop.signal)) {
-        for (const entry of page.entries) entries.push(entry);
+        sink.page(page.entries, isFirst);
+        isFirst = false;
         listRevision = page.revision;
+        found ??= landmarkOfList(page.entries, page.revision);
       }
       if (stop.signal.aborted) return;
-      sink.restore(entries, listRevision, reverted || listRevision < revision);
+      sink.restore(listRevision, reverted || listRevision < revision);
       reverted = false;
       revision = listRevision;
-      landmark = landmarkOfList(entries, listRevision);
+      landmark = found;
       ready = true;
     } catch (error) {
       mustList = true;

@@ -4,6 +4,7 @@ import { instanceKey, sentinelKey } from "../../contract/etcd-keys.ts";
 import { createManualClock } from "../../test/support/clock.ts";
 import { registration } from "../../test/support/instance.ts";
 import type { KeyValue, WatchEvent } from "../etcd/port.ts";
+import { restoreCatalog } from "../../test/support/catalog.ts";
 import { createCatalogState, DEPARTED_MAX, type CatalogState, type Changes } from "./catalog-state.ts";
 
 const clock = createManualClock();
@@ -83,7 +84,7 @@ describe("the catalog", () => {
         const byEvents = createCatalogState(() => {}, clock);
         writes.forEach((one, index) => byEvents.apply([eventOf(one)], index + 1));
         const byList = createCatalogState(() => {}, clock);
-        byList.restore(entriesAfter(writes), writes.length);
+        restoreCatalog(byList, entriesAfter(writes), writes.length);
         expect(view(byEvents)).toEqual(view(byList));
         expect(byEvents.undecodable()).toBe(byList.undecodable());
         expect(byEvents.revision()).toBe(byList.revision());
@@ -100,9 +101,30 @@ describe("the catalog", () => {
           expect(names(catalog.apply([eventOf(one)], 1))).toEqual(changedNames(before, view(catalog)));
         }
         const before = view(catalog);
-        expect(names(catalog.restore(entriesAfter(second), 2))).toEqual(changedNames(before, view(catalog)));
+        expect(names(restoreCatalog(catalog, entriesAfter(second), 2))).toEqual(changedNames(before, view(catalog)));
       }),
     );
+  });
+
+  it("shows nothing of a list before it is whole, and nothing of one that was given up", () => {
+    const catalog = createCatalogState(() => {}, clock);
+    const of = (service: string) => {
+      const key = instanceKey({ namespace: "default", service, instance: "1" });
+      return entry(key, JSON.stringify(registration("1")));
+    };
+    restoreCatalog(catalog, [of("before")], 1);
+    catalog.page(
+      [of("given-up"), entry(instanceKey({ namespace: "default", service: "b", instance: "1" }), "{}")],
+      true,
+    );
+    expect([...catalog.services("default")]).toEqual(["before"]);
+    catalog.page([of("a")], true);
+    catalog.page([of("b")], false);
+    expect([...catalog.services("default")]).toEqual(["before"]);
+    expect(names(catalog.restore(2))).toEqual(["default/a", "default/b", "default/before"]);
+    expect([...catalog.services("default")]).toEqual(["a", "b"]);
+    expect(catalog.undecodable()).toBe(0);
+    expect(names(catalog.restore(3))).toEqual(["default/a", "default/b"]);
   });
 
   it("tells of a value that is no registration once, by its key, and leaves it out", () => {
@@ -110,9 +132,9 @@ describe("the catalog", () => {
     const catalog = createCatalogState((key) => told.push(key), clock);
     const key = instanceKey({ namespace: "default", service: "a", instance: "1" });
     const bad = entry(key, '{"secret":1}');
-    catalog.restore([bad], 1);
+    restoreCatalog(catalog, [bad], 1);
     catalog.apply([{ type: "put", entry: bad }], 2);
-    catalog.restore([bad], 3);
+    restoreCatalog(catalog, [bad], 3);
     expect(told).toEqual([key]);
     expect(catalog.undecodable()).toBe(1);
     expect([...catalog.namespaces()]).toEqual([]);
@@ -126,7 +148,8 @@ describe("the catalog", () => {
     const catalog = createCatalogState((key) => told.push(key), clock);
     const keys = ["/fingerpost/_agents/a/1", "/fingerpost/_publisher", "/fingerpost/default/a", "/other/default/a/1"];
     expect(
-      catalog.restore(
+      restoreCatalog(
+        catalog,
         keys.map((key) => entry(key, "x")),
         1,
       ).size,
@@ -175,7 +198,7 @@ describe("the catalog", () => {
     catalog.apply([putAt(3)], 3);
     expect(catalog.departed(where)).toBeUndefined();
     catalog.apply([deleteAt(4, instanceKey(where))], 4);
-    catalog.restore([], 1, true);
+    restoreCatalog(catalog, [], 1, true);
     expect(catalog.departed(where)).toBeUndefined();
     catalog.apply([putAt(5)], 5);
     catalog.apply([deleteAt(6, instanceKey(where))], 6);

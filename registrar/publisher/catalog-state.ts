@@ -26,11 +26,13 @@ export type Registrations = ReadonlyMap<string, Registration>;
 
 /** What etcd holds, as it was last told: the whole by `restore`, then what changes by `apply`. */
 export interface CatalogState {
+  /** A part of a list, as it arrives: it is decoded now, and counts from the `restore` on. The first voids an older list. */
+  page(entries: readonly KeyValue[], isFirst: boolean): void;
   /**
-   * Replaces everything; the answer is what differs from before. What is gone then is `missing`, and `forgotten` where
-   * etcd was `reverted` to a backup.
+   * The pages are everything; the answer is what differs from before. What is gone then is `missing`, and `forgotten`
+   * where etcd was `reverted` to a backup.
    */
-  restore(entries: readonly KeyValue[], revision: number, reverted?: boolean): Changes;
+  restore(revision: number, reverted?: boolean): Changes;
   apply(events: readonly WatchEvent[], revision: number): Changes;
   /** Of the last `restore` or `apply`; 0 before the first. */
   revision(): number;
@@ -48,6 +50,17 @@ export interface CatalogState {
 
 type Services = Map<string, Map<string, Registration>>;
 
+/** What the pages of a list have told so far. */
+interface Listing {
+  readonly namespaces: Map<string, Services>;
+  readonly leases: Map<string, string>;
+  readonly undecodable: Set<string>;
+  /** Our own keys, the sentinels among them. */
+  readonly others: KeyValue[];
+}
+
+const newListing = (): Listing => ({ namespaces: new Map(), leases: new Map(), undecodable: new Set(), others: [] });
+
 const none: Registrations = new Map();
 
 /**
@@ -62,6 +75,8 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
   /** By key, the latest last. */
   const departed = new Map<string, Departed>();
   const sentinels = createSentinels(clock);
+  /** Of the list that is arriving. */
+  let listing = newListing();
   let revisionApplied = 0;
 
   function read({ key, value }: KeyValue, id: string): Registration | undefined {
@@ -132,28 +147,33 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
   }
 
   return {
-    restore(entries, revision, reverted = false) {
+    page(entries, isFirst) {
+      if (isFirst) listing = newListing();
+      for (const entry of entries) {
+        const ref = parseInstanceKey(entry.key);
+        if (ref === undefined) {
+          listing.others.push(entry);
+          continue;
+        }
+        const registration = read(entry, ref.instance);
+        if (registration === undefined) {
+          listing.undecodable.add(entry.key);
+        } else {
+          put(listing.namespaces, ref.namespace, ref.service, registration);
+          listing.leases.set(entry.key, entry.lease);
+        }
+      }
+    },
+    restore(revision, reverted = false) {
       const before = namespaces;
       const leasesBefore = leases;
       const ownerBefore = (ref: InstanceRef) => sentinels.ownerOf(leasesBefore.get(instanceKey(ref)) ?? "");
-      const stillUndecodable = new Set<string>();
-      namespaces = new Map();
-      leases = new Map();
-      for (const entry of entries) {
-        const ref = parseInstanceKey(entry.key);
-        if (ref === undefined) continue;
-        const registration = read(entry, ref.instance);
-        if (registration === undefined) {
-          stillUndecodable.add(entry.key);
-        } else {
-          put(namespaces, ref.namespace, ref.service, registration);
-          leases.set(entry.key, entry.lease);
-          departed.delete(entry.key);
-        }
-      }
+      const { others } = listing;
+      ({ namespaces, leases, undecodable } = listing);
+      listing = newListing();
+      for (const key of departed.keys()) if (leases.has(key)) departed.delete(key);
       // Of another history: its revisions say nothing about this one's.
       if (reverted) departed.clear();
-      undecodable = stillUndecodable;
       revisionApplied = revision;
       const changes = difference(before, namespaces, revision, reverted, ownerBefore);
       for (const [namespace, { departures }] of changes) {
@@ -163,7 +183,7 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
             remember(key, { planned: false, revision, forgotten: reverted, ...(owner ? { owner } : {}) });
         }
       }
-      sentinels.restore(entries);
+      sentinels.restore(others);
       return changes;
     },
     apply(events, revision) {

@@ -100,6 +100,16 @@ interface Leading {
   start(followed: Followed): void;
 }
 
+/** What a list tells beside the catalog. */
+interface Listing {
+  readonly keys: number;
+  /** The value of ELECTION_KEY and of PUBLISHER_KEY. */
+  readonly leader: string | undefined;
+  readonly beat: string | undefined;
+}
+
+const noKeys: Listing = { keys: 0, leader: undefined, beat: undefined };
+
 /** Starts at once; etcd and Redis may come later. */
 export function startPublisher(options: PublisherOptions): Publisher {
   const { etcd, leases, clock, random, log, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT } = options;
@@ -141,6 +151,8 @@ export function startPublisher(options: PublisherOptions): Publisher {
     identity: options.name,
     ...(options.electionTtlSeconds === undefined ? {} : { ttlSeconds: options.electionTtlSeconds }),
   });
+  /** Of the list that is arriving. */
+  let listing = noKeys;
   const follower = createFollower({
     etcd,
     prefix: ETCD_PREFIX,
@@ -149,11 +161,20 @@ export function startPublisher(options: PublisherOptions): Publisher {
     log,
     ...(options.onWatchRestart ? { onRestart: options.onWatchRestart } : {}),
     sink: {
-      restore(entries, revision, wentBack) {
-        audit.restore(entries.length, revision);
-        publish(catalog.restore(entries, revision, wentBack));
-        leader = entries.find(({ key }) => key === ELECTION_KEY)?.value;
-        adoptNamespaces(entries.find(({ key }) => key === PUBLISHER_KEY)?.value);
+      page(entries, isFirst) {
+        const { keys, leader: leaderBefore, beat } = isFirst ? noKeys : listing;
+        listing = {
+          keys: keys + entries.length,
+          leader: leaderBefore ?? entries.find(({ key }) => key === ELECTION_KEY)?.value,
+          beat: beat ?? entries.find(({ key }) => key === PUBLISHER_KEY)?.value,
+        };
+        catalog.page(entries, isFirst);
+      },
+      restore(revision, wentBack) {
+        audit.restore(listing.keys, revision);
+        publish(catalog.restore(revision, wentBack));
+        leader = listing.leader;
+        adoptNamespaces(listing.beat);
         if (wentBack) for (const { publisher } of namespaces.all()) publisher.reclaim();
         listed.resolve();
       },

@@ -85,13 +85,18 @@ export interface Mirror extends FollowerSink {
 export function createMirror(onApply: () => void = () => {}): Mirror {
   const entries = new Map<string, KeyValue>();
   const keysPut: string[] = [];
+  let listed: KeyValue[] = [];
   let restores = 0;
   let revisionMin = 0;
   return {
     entries,
     keysPut,
     restores: () => restores,
-    restore(listed, revision) {
+    page(page, isFirst) {
+      if (isFirst) listed = [];
+      listed.push(...page);
+    },
+    restore(revision) {
       entries.clear();
       for (const entry of listed) entries.set(entry.key, entry);
       if (entries.size !== listed.length) throw new Error("a key is listed twice");

@@ -55,9 +55,9 @@ async function follow(below: string): Promise<Followed> {
     prefix: below,
     sink: {
       ...mirror,
-      restore(entries, revision, wentBack) {
+      restore(revision, wentBack) {
         if (wentBack) reverted.push(revision);
-        mirror.restore(entries, revision, wentBack);
+        mirror.restore(revision, wentBack);
       },
     },
     ...parts,

@@ -1,3 +1,4 @@
+import { restoreCatalog } from "../../../test/support/catalog.ts";
 import { describe, expect, it } from "vitest";
 import { instanceKey } from "../../../contract/etcd-keys.ts";
 import { all, HOLD_MS, ids, setUp, TTL_SECONDS } from "../../../test/publisher/guard-world.ts";
@@ -28,7 +29,7 @@ describe("a hold ends", () => {
       const key = instanceKey({ namespace: "default", service: "web", instance: id });
       return { key, value: JSON.stringify(registration(id)), lease: "l4", createRevision: 9, modRevision: 9 };
     });
-    const changes = catalog.restore(entries, 100).get("default");
+    const changes = restoreCatalog(catalog, entries, 100).get("default");
     guard.settle(changes?.services ?? []);
     guard.observe(changes?.departures ?? []);
     expect(statuses("web")).toEqual(all(ids(3), "up"));

@@ -1,3 +1,4 @@
+import { restoreCatalog } from "../../../test/support/catalog.ts";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { instanceKey } from "../../../contract/etcd-keys.ts";
@@ -129,7 +130,7 @@ describe("an unplanned departure", () => {
   it("that a new list no longer has is judged like the end of a lease", () => {
     const { register, catalog, guard, statuses } = setUp();
     register("l1", "web", ids(3));
-    const changes = catalog.restore([], 100).get("default");
+    const changes = restoreCatalog(catalog, [], 100).get("default");
     guard.settle(changes?.services ?? []);
     guard.observe(changes?.departures ?? []);
     expect(statuses("web")).toEqual(all(ids(3), "suspect"));
@@ -145,7 +146,7 @@ describe("what etcd forgets by a restore from a backup", () => {
       const key = instanceKey({ namespace: "default", service: "web", instance: id });
       return { key, value: JSON.stringify(registration(id)), lease: "l1", createRevision: 1, modRevision: 1 };
     });
-    const changes = catalog.restore(entries, 1, true).get("default");
+    const changes = restoreCatalog(catalog, entries, 1, true).get("default");
     guard.settle(changes?.services ?? []);
     guard.observe(changes?.departures ?? []);
     expect(statuses("web")).toEqual({ ...all(ids(19), "up"), 20: "suspect" });
