@@ -136,6 +136,8 @@ export function createInstances({ pool, writes, journal, onForget, recover }: In
           if (!("lease" in held.position)) pool.release(lease, held.key);
           return outcome.type;
         }
+        // With its lease another process of this agent has taken the instance.
+        if (lease.state === "taken" && !takeOver) return "moved";
         held.position = held.confirmed ? { type: "lost" } : { type: "unwritten" };
       }
       throw new EtcdError("unavailable", `lost ${LEASES_PER_WRITE_MAX} leases under one write`);

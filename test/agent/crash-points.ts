@@ -1,11 +1,12 @@
 import { createLog } from "../../node/log.ts";
 import { createAgent, type Agent } from "../../registrar/agent/agent.ts";
+import { loadState } from "../../registrar/agent/state/directory.ts";
 import { createStateFiles, type JournalFile, type StateFiles } from "../../registrar/agent/state/files.ts";
 import { createJournal, type Journal } from "../../registrar/agent/state/journal.ts";
-import { readJournal } from "../../registrar/agent/state/read.ts";
-import { emptyState } from "../../registrar/agent/state/records.ts";
+import { agentRecord } from "../../registrar/agent/state/records.ts";
 import type { Etcd } from "../../registrar/etcd/port.ts";
 import type { ManualClock } from "../support/clock.ts";
+import { until } from "../support/until.ts";
 import type { MemoryEtcd } from "./memory-etcd.ts";
 
 export interface Run {
@@ -15,6 +16,8 @@ export interface Run {
   steps(): number;
   isDead(): boolean;
   kill(): unknown;
+  /** From now on its disk takes nothing; resolves when it has noticed. */
+  fillDisk(): Promise<void>;
   /** Leases it renews. */
   readonly renewed: ReadonlySet<string>;
   /** Closes the files that a process of its own would have closed by its end. */
@@ -70,22 +73,41 @@ export async function startRun({ dir, etcd, clock, diesAtStep = Infinity }: RunO
   // Another incarnation each time.
   const seed = runs++;
   const random = () => (seed * 0.137) % 1;
-  const { files, close: bury } = dyingFiles(createStateFiles(dir), step, isDead);
-  const chunks = (await files.read("journal")) ?? (await files.read("behind"));
-  const stored = chunks ? (await readJournal(chunks)).stored : emptyState();
+  const own = dyingFiles(createStateFiles(dir), step, isDead);
+  const { files } = own;
+  const stored = await loadState(files, log, clock);
   const journal = createJournal({ files, clock, random, log });
   const agent = createAgent({ etcd: calls, leases, clock, random, log, agent: "a1", state: { stored, journal } });
-  return { agent, journal, renewed, steps: () => steps, isDead, kill: () => (killed = true), bury };
+  return {
+    agent,
+    journal,
+    renewed,
+    steps: () => steps,
+    isDead,
+    kill: () => (killed = true),
+    async fillDisk() {
+      own.fill();
+      journal.append(agentRecord("a1", false));
+      await until("it is behind", () => journal.state().type === "behind");
+      await until("it is marked", async () => (await files.read("behind")) !== undefined);
+    },
+    bury: () => own.close(),
+  };
 }
 
 /** A kill in the middle of a write leaves half of it. */
 function dyingFiles(files: StateFiles, step: () => Promise<void>, isDead: () => boolean) {
   const originals = new Map<JournalFile, JournalFile>();
+  let full = false;
+  const failIfFull = () => {
+    if (full) throw new Error("ENOSPC: no space left on device");
+  };
   const of = (file: JournalFile) => originals.get(file) ?? file;
   const dying: StateFiles = {
     ...files,
     async create() {
       await step();
+      failIfFull();
       const original = await files.create();
       const file: JournalFile = {
         ...original,
@@ -93,6 +115,7 @@ function dyingFiles(files: StateFiles, step: () => Promise<void>, isDead: () => 
           await step();
           // Slower than etcd, so that whoever does not wait for it is ahead of it.
           for (let turn = 0; turn < SLOW_TURNS; turn++) await Promise.resolve();
+          failIfFull();
           const going = step();
           if (isDead()) await original.append(text.slice(0, text.length / 2));
           await going;
@@ -113,5 +136,5 @@ function dyingFiles(files: StateFiles, step: () => Promise<void>, isDead: () => 
   const close = async () => {
     await Promise.allSettled([...originals.values()].map((file) => file.close()));
   };
-  return { files: dying, close };
+  return { files: dying, close, fill: () => (full = true) };
 }

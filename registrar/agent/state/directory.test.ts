@@ -16,13 +16,13 @@ function setUp() {
   const lines: LogLine[] = [];
   const clock = createManualClock();
   const open = async () => {
-    const { stored, release } = await openStateDirectory(
+    const directory = await openStateDirectory(
       dir,
       createLogTo("test", (line) => lines.push(line)),
       clock,
     );
-    release();
-    return stored;
+    directory.release();
+    return directory.stored;
   };
   return { dir, lines, clock, open, write: (name: string, text: string) => writeFileSync(join(dir, name), text) };
 }

@@ -40,7 +40,7 @@ export async function openStateDirectory(path: string, log: Log, clock: Clock): 
   const lock = await lockDirectory(path, pathPid);
   try {
     const files = createStateFiles(path);
-    const stored = await load(files, log, clock);
+    const stored = await loadState(files, log, clock);
     try {
       await writeFile(pathPid, `${process.pid}\n`, { mode: 0o600 });
     } catch (error) {
@@ -64,7 +64,8 @@ async function lockDirectory(path: string, pathPid: string): Promise<KernelLock>
   throw new FingerpostError("conflict", `The state directory "${path}" is in use by another registrar${who}.`);
 }
 
-async function load(files: StateFiles, log: Log, clock: Clock): Promise<Stored> {
+/** What an earlier run has left there, as far as it can be trusted. */
+export async function loadState(files: StateFiles, log: Log, clock: Clock): Promise<Stored> {
   for (const name of ["journal", "behind"] as const) {
     const chunks = await files.read(name);
     if (!chunks) continue;

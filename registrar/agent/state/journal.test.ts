@@ -31,7 +31,7 @@ function setUp() {
     async create() {
       await fault.create();
       const file = await real.create();
-      const { append } = file;
+      const append = file.append.bind(file);
       file.append = async (text) => {
         appends += 1;
         await fault.append();

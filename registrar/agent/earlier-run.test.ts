@@ -1,0 +1,254 @@
+import { describe, expect, it } from "vitest";
+import { AGENTS_PREFIX, instanceKey } from "../../contract/etcd-keys.ts";
+import { ref, request } from "../../test/agent/agent-on-memory.ts";
+import { startRun, type Run } from "../../test/agent/crash-points.ts";
+import { createMemoryEtcd } from "../../test/agent/memory-etcd.ts";
+import { createManualClock } from "../../test/support/clock.ts";
+import { temporaryFolder } from "../../test/support/folder.ts";
+import { until } from "../../test/support/until.ts";
+
+const a = ref("a");
+const b = ref("b");
+const lasting = request({ ttlSeconds: 600 });
+
+function setUp() {
+  const dir = temporaryFolder();
+  const clock = createManualClock();
+  const etcd = createMemoryEtcd();
+  const stored = (of = a) => {
+    const entry = etcd.entries.get(instanceKey(of));
+    return entry && { ...(JSON.parse(entry.value) as { status: string; weight: number }), lease: entry.lease };
+  };
+  const live = async (seconds: number) => {
+    for (let step = 0; step < seconds * 2; step++) await clock.advance(500);
+  };
+  const start = () => startRun({ dir, etcd, clock });
+  const taken = (run: Run) => until("it is taken up", () => run.agent.counts().takingUp === 0);
+  return { clock, etcd, stored, live, start, taken };
+}
+
+describe("two agents on one state where no lock reaches", () => {
+  it("are told apart by the sentinel: the later one has it all, and the first lets go and does not fight", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, lasting);
+    await first.agent.register(b, lasting);
+    const second = await start();
+    await taken(second);
+    const before = [stored(a), stored(b)];
+    // Whatever the first still does under its lease does nothing.
+    await first.agent.drain(a).then(
+      () => expect.unreachable("it is not its own any more"),
+      (error: unknown) => expect(error).toMatchObject({ code: "not_found" }),
+    );
+    expect(first.agent.counts()).toMatchObject({ instances: 0, leases: 0 });
+    await live(120);
+    expect([stored(a), stored(b)]).toEqual(before);
+    expect(second.agent.counts()).toMatchObject({ instances: 2, leases: 1 });
+    await expect(first.agent.heartbeat(b)).rejects.toMatchObject({ code: "not_found" });
+    await second.agent.heartbeat(b);
+    // Nor does it write the state any more that is the other's.
+    await first.agent.register(ref("c"), lasting);
+    expect(first.journal.state()).toEqual({ type: "replaced" });
+    expect(etcd.entries.has(instanceKey(ref("c")))).toBe(true);
+    await Promise.all([first.bury(), second.bury()]);
+  });
+
+  it("notice it by themselves, without a write", async () => {
+    const { live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, lasting);
+    const second = await start();
+    await taken(second);
+    await live(35);
+    expect(first.agent.counts()).toMatchObject({ instances: 0, leases: 0 });
+    expect(second.agent.counts()).toMatchObject({ instances: 1, leases: 1 });
+    await Promise.all([first.bury(), second.bury()]);
+  });
+});
+
+describe("a lease whose sentinel is not as the state has it", () => {
+  it("is left to whoever wrote it: not renewed, not written under, and not ended", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, lasting);
+    const before = stored();
+    first.kill();
+    const [key = ""] = [...etcd.entries.keys()].filter((each) => each.startsWith(AGENTS_PREFIX));
+    etcd.put(key, "another's", before?.lease);
+    const second = await start();
+    await taken(second);
+    await live(90);
+    expect(second.renewed.size).toBe(0);
+    expect(stored()).toEqual(before);
+    expect(etcd.entries.get(key)?.value).toBe("another's");
+    await Promise.all([first.bury(), second.bury()]);
+  });
+});
+
+describe("what an earlier run held", () => {
+  it("takes heartbeats while etcd is away, and is there as it was once etcd is back", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, lasting);
+    const before = stored();
+    first.kill();
+    etcd.fault = () => "refused";
+    const second = await start();
+    await until("it tries", async () => {
+      await live(1);
+      return second.agent.counts().takingUp === 1;
+    });
+    for (let beat = 0; beat < 60; beat++) {
+      await second.agent.heartbeat(a);
+      await live(1);
+    }
+    const registering = second.agent.register(a, request({ ttlSeconds: 600, weight: 3 }));
+    await Promise.all([expect(registering).rejects.toMatchObject({ code: "unavailable" }), live(9)]);
+    expect(stored()).toEqual(before);
+    etcd.fault = () => "none";
+    await live(6);
+    await taken(second);
+    await second.agent.register(a, request({ ttlSeconds: 600, weight: 3 }));
+    expect(stored()).toMatchObject({ status: "up", weight: 3, lease: before?.lease });
+    await Promise.all([first.bury(), second.bury()]);
+  });
+
+  it("under a lease that has ended is put again at its first heartbeat, and forgotten without one", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, request({ ttlSeconds: 20 }));
+    await first.agent.register(b, request({ ttlSeconds: 20 }));
+    const lease = stored()?.lease ?? "";
+    first.kill();
+    etcd.expire(lease);
+    const second = await start();
+    await taken(second);
+    await live(5);
+    expect([stored(a), stored(b)]).toEqual([undefined, undefined]);
+    await second.agent.heartbeat(a);
+    await until("it is put again", () => stored(a));
+    expect(stored(a)).toMatchObject({ status: "up" });
+    expect(stored(a)?.lease).not.toBe(lease);
+    await live(16);
+    await expect(second.agent.heartbeat(b)).rejects.toMatchObject({ code: "not_found" });
+    expect(stored(b)).toBeUndefined();
+    await Promise.all([first.bury(), second.bury()]);
+  });
+
+  it("and that beat while etcd was away is put again at once, though its lease has ended", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, lasting);
+    first.kill();
+    etcd.fault = () => "refused";
+    const second = await start();
+    await second.agent.heartbeat(a);
+    etcd.expire(stored()?.lease ?? "");
+    etcd.fault = () => "none";
+    await until("it is put again", async () => {
+      await live(1);
+      return stored();
+    });
+    await taken(second);
+    await Promise.all([first.bury(), second.bury()]);
+  });
+
+  it("and that another agent has by now stays the other's, whatever heartbeats come here", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, lasting);
+    first.kill();
+    etcd.put(instanceKey(a), JSON.stringify({ ...stored(), weight: 9 }));
+    const second = await start();
+    await taken(second);
+    await second.agent.heartbeat(a);
+    await live(2);
+    await until("it lets go", () => second.agent.counts().instances === 0);
+    expect(stored()).toMatchObject({ weight: 9, lease: "0" });
+    await expect(second.agent.heartbeat(a)).rejects.toMatchObject({ code: "not_found" });
+    await Promise.all([first.bury(), second.bury()]);
+  });
+
+  it("has its time anew: a silent one is down after its own TTL, and one that is down is gone after its grace", async () => {
+    const { stored, live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, request({ ttlSeconds: 20 }));
+    await live(15);
+    first.kill();
+    const second = await start();
+    await taken(second);
+    await live(15);
+    expect(stored()?.status).toBe("up");
+    await live(6);
+    expect(stored()?.status).toBe("down");
+    second.kill();
+    const third = await start();
+    await taken(third);
+    await live(15);
+    expect(stored()?.status).toBe("down");
+    await live(6);
+    expect(stored()).toBeUndefined();
+    await Promise.all([first.bury(), second.bury(), third.bury()]);
+  });
+
+  it("and lived with it, or was in its file, stays for as long as a start takes, and goes unless registered anew", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const none = { type: "none" } as const;
+    const first = await start();
+    await first.agent.register(a, lasting, none, "file");
+    await first.agent.register(b, lasting, none, "file");
+    first.kill();
+    const second = await start();
+    await taken(second);
+    const revision = etcd.revision();
+    await second.agent.register(a, lasting, none, "file");
+    expect(etcd.revision()).toBe(revision);
+    await live(50);
+    expect(stored(b)?.status).toBe("up");
+    await live(120);
+    expect([stored(a)?.status, stored(b)]).toEqual(["up", undefined]);
+    await Promise.all([first.bury(), second.bury()]);
+  });
+
+  it("is not in the state of one that has left", async () => {
+    const { etcd, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, lasting);
+    await first.agent.close({ leave: true });
+    await first.journal.close();
+    const second = await start();
+    await taken(second);
+    expect(second.agent.counts()).toMatchObject({ instances: 0, leases: 0 });
+    expect(etcd.entries.size).toBe(0);
+    await second.bury();
+  });
+});
+
+describe("a state that is behind", () => {
+  it("puts nothing again that may have been deregistered, and takes up what etcd has", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const c = ref("c");
+    const first = await start();
+    await first.agent.register(a, lasting);
+    await first.agent.register(b, lasting);
+    // From here on the disk takes nothing.
+    await first.fillDisk();
+    await first.agent.deregister(b);
+    await first.agent.register(c, lasting);
+    first.kill();
+    const second = await start();
+    await taken(second);
+    await second.agent.heartbeat(a);
+    await expect(second.agent.heartbeat(b)).rejects.toMatchObject({ code: "not_found" });
+    // Told to register again, while it stays where it is.
+    await expect(second.agent.heartbeat(c)).rejects.toMatchObject({ code: "not_found" });
+    const revision = etcd.revision();
+    await second.agent.register(c, lasting);
+    expect(etcd.revision()).toBe(revision);
+    await live(120);
+    expect([stored(a)?.status, stored(b), stored(c)?.status]).toEqual(["up", undefined, "up"]);
+    await second.agent.heartbeat(c);
+    await Promise.all([first.bury(), second.bury()]);
+  });
+});
