@@ -83,6 +83,7 @@ describe("the command line", () => {
       ["registrar", "--listen", "0.0.0.0:0", "--role", "agent"],
     ],
     ["a registrar with nowhere to publish", ["registrar"]],
+    ["a state directory that is a file", ["registrar", "--role", "agent", "--state-dir", process.execPath]],
     ["a gateway without token and Redis", ["gateway"]],
     ["a resolver that is neither open nor has a key", ["resolver"]],
     ["an argument nobody knows", ["ls", "--colour"]],
