@@ -3,6 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { CLUSTER_KEY, ETCD_PREFIX, instanceKey } from "../../contract/etcd-keys.ts";
 import { encodeRegistration } from "../../contract/registration.ts";
 import { createEtcd } from "../../registrar/etcd/etcd.ts";
+import { serviceKey } from "../../contract/redis-keys.ts";
+import { runRegistrar } from "../../registrar/run.ts";
 import { createLeaseKeeper } from "../../registrar/etcd/lease-keeper.ts";
 import type { Etcd, WatchEvent } from "../../registrar/etcd/port.ts";
 import { startPublisher, type Publisher } from "../../registrar/publisher/publisher.ts";
@@ -198,6 +200,39 @@ describe("an audit of etcd", () => {
     const sizes = turns.slice(0, 4).map(({ length }) => length);
     expect(sizes).toEqual([1000, 1000, expect.any(Number), 0]);
     expect(new Set(turns.slice(0, 4).flat()).size).toBe((await allKeys()).count);
+  });
+});
+
+describe("a registrar", () => {
+  it("audits at the interval it is given, and tells in its metrics and its status", async () => {
+    await put("1");
+    const registrar = await runRegistrar(
+      {
+        etcd: { endpoints: [server.endpoint], ...server.root },
+        redis: { type: "direct", url: redis.url },
+        listen: { host: "127.0.0.1", port: 0 },
+        role: "publisher",
+        namespace: "default",
+        leaseTtlSeconds: 30,
+        auditIntervalSeconds: 1,
+        adopt: true,
+        leave: false,
+      },
+      { ...parts, signal: new AbortController().signal },
+    );
+    end = () => registrar.close();
+    const metrics = async () => (await fetch(`${registrar.url}/metrics`)).text();
+    await until("it is ready", async () => (await fetch(`${registrar.url}/readyz`)).ok);
+    expect(await metrics()).toContain('fingerpost_audit_differences_total{of="snapshot"} 0');
+    await redis.cli("DEL", serviceKey("default", "web"));
+    await until("it is counted", async () => {
+      return (await metrics()).includes('fingerpost_audit_differences_total{of="snapshot"} 1');
+    });
+    await until("it is there again", () => stored.snapshot("web"));
+    const status: unknown = await (await fetch(`${registrar.url}/v1/status`)).json();
+    expect(status).toMatchObject({
+      publisher: { namespaces: [{ audit: { differences: 1 } }], audit: { differences: 0 } },
+    });
   });
 });
 
