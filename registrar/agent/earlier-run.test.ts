@@ -1,14 +1,21 @@
 import { describe, expect, it } from "vitest";
 import { AGENTS_PREFIX, instanceKey } from "../../contract/etcd-keys.ts";
+import { parseRegistrationRequest } from "../../contract/registration.ts";
 import { ref, request } from "../../test/agent/agent-on-memory.ts";
 import { startRun, type Run } from "../../test/agent/crash-points.ts";
 import { createMemoryEtcd } from "../../test/agent/memory-etcd.ts";
 import { createManualClock } from "../../test/support/clock.ts";
 import { temporaryFolder } from "../../test/support/folder.ts";
+import { failed, passed, type CheckOutcome } from "./checks/outcome.ts";
 import { until } from "../../test/support/until.ts";
 
 const a = ref("a");
 const b = ref("b");
+const checked = parseRegistrationRequest({
+  address: "10.0.0.1",
+  port: 80,
+  check: { type: "tcp", intervalSeconds: 5 },
+});
 const lasting = request({ ttlSeconds: 600 });
 
 function setUp() {
@@ -22,9 +29,11 @@ function setUp() {
   const live = async (seconds: number) => {
     for (let step = 0; step < seconds * 2; step++) await clock.advance(500);
   };
-  const start = () => startRun({ dir, etcd, clock });
+  let outcome: CheckOutcome = passed;
+  const fail = () => (outcome = failed("connection refused"));
+  const start = () => startRun({ dir, etcd, clock, probe: async () => outcome });
   const taken = (run: Run) => until("it is taken up", () => run.agent.counts().takingUp === 0);
-  return { clock, etcd, stored, live, start, taken };
+  return { clock, etcd, stored, live, start, taken, fail };
 }
 
 describe("two agents on one state where no lock reaches", () => {
@@ -208,6 +217,45 @@ describe("what an earlier run held", () => {
     expect(stored(b)?.status).toBe("up");
     await live(120);
     expect([stored(a)?.status, stored(b)]).toEqual(["up", undefined]);
+    await Promise.all([first.bury(), second.bury()]);
+  });
+
+  it("and checked is checked on: up without a write while its check passes, down once it fails", async () => {
+    const { etcd, stored, live, start, taken, fail } = setUp();
+    const first = await start();
+    await first.agent.register(a, checked);
+    await live(30);
+    const before = stored();
+    expect(before?.status).toBe("up");
+    first.kill();
+    const revision = etcd.revision();
+    const second = await start();
+    await taken(second);
+    // Its sentinel alone is written.
+    await live(30);
+    expect(etcd.revision()).toBe(revision + 1);
+    expect(stored()).toEqual(before);
+    fail();
+    await live(60);
+    expect(stored()?.status).toBe("down");
+    await Promise.all([first.bury(), second.bury()]);
+  });
+
+  it("and checked, under a lease that has ended, is put again when its check passes, and not before", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, checked);
+    await live(30);
+    first.kill();
+    etcd.expire(stored()?.lease ?? "");
+    const second = await start();
+    await taken(second);
+    expect(stored()).toBeUndefined();
+    await until("it is put again", async () => {
+      await live(5);
+      return stored();
+    });
+    expect(stored()?.status).toBe("up");
     await Promise.all([first.bury(), second.bury()]);
   });
 

@@ -1,5 +1,6 @@
 import { createLog } from "../../node/log.ts";
 import { createAgent, type Agent } from "../../registrar/agent/agent.ts";
+import type { Probe } from "../../registrar/agent/checks/prober.ts";
 import { loadState } from "../../registrar/agent/state/directory.ts";
 import { createStateFiles, type JournalFile, type StateFiles } from "../../registrar/agent/state/files.ts";
 import { createJournal, type Journal } from "../../registrar/agent/state/journal.ts";
@@ -30,13 +31,14 @@ export interface RunOptions {
   readonly clock: ManualClock;
   /** The step at which its process is killed: nothing that it does from then on has an effect, or an end. */
   readonly diesAtStep?: number;
+  readonly probe?: Probe;
 }
 
 const SLOW_TURNS = 50;
 let runs = 1;
 
 /** One run of an agent with a state directory, as a process would be, on a memory etcd and real files. */
-export async function startRun({ dir, etcd, clock, diesAtStep = Infinity }: RunOptions): Promise<Run> {
+export async function startRun({ dir, etcd, clock, diesAtStep = Infinity, probe }: RunOptions): Promise<Run> {
   let steps = 0;
   let killed = false;
   const isDead = () => killed || steps >= diesAtStep;
@@ -77,7 +79,16 @@ export async function startRun({ dir, etcd, clock, diesAtStep = Infinity }: RunO
   const { files } = own;
   const stored = await loadState(files, log, clock);
   const journal = createJournal({ files, clock, random, log });
-  const agent = createAgent({ etcd: calls, leases, clock, random, log, agent: "a1", state: { stored, journal } });
+  const agent = createAgent({
+    etcd: calls,
+    leases,
+    clock,
+    random,
+    log,
+    agent: "a1",
+    state: { stored, journal },
+    ...(probe ? { probe } : {}),
+  });
   return {
     agent,
     journal,
