@@ -1,5 +1,11 @@
 import type { Clock } from "../../../kernel/clock.ts";
 
+/**
+ * A thousand leases that end together ask as often how many have departed; to look through all of those each time would
+ * take seconds. So what is counted may be a hundredth of the window too old.
+ */
+const PRUNES_A_WINDOW = 100;
+
 export interface DepartureWindowOptions {
   readonly windowMs: number;
   readonly clock: Pick<Clock, "monotonic">;
@@ -22,28 +28,37 @@ export interface DepartureWindow {
 
 export function createDepartureWindow({ windowMs, clock }: DepartureWindowOptions): DepartureWindow {
   const byService = new Map<string, Map<string, number>>();
+  /** In all services. */
+  let total = 0;
+  /** When everything was last looked through. */
+  let prunedAtMs = -Infinity;
 
   function prune(service: string, ids: Map<string, number>): void {
-    const oldestMs = clock.monotonic() - windowMs;
-    for (const [id, atMs] of ids) if (atMs <= oldestMs) ids.delete(id);
+    const endedMs = clock.monotonic() - windowMs;
+    for (const [id, atMs] of ids) if (atMs <= endedMs) forget(service, ids, id);
+  }
+
+  function forget(service: string, ids: Map<string, number>, id: string): void {
+    if (!ids.delete(id)) return;
+    total--;
     if (ids.size === 0) byService.delete(service);
   }
 
   return {
     add(service, id, agoMs = 0) {
       const ids = byService.get(service) ?? new Map<string, number>();
+      if (!ids.has(id)) total++;
       byService.set(service, ids.set(id, clock.monotonic() - agoMs));
     },
     remove(service, id) {
       const ids = byService.get(service);
-      ids?.delete(id);
-      if (ids?.size === 0) byService.delete(service);
+      if (ids) forget(service, ids, id);
     },
     count() {
-      let total = 0;
-      for (const [service, ids] of byService) {
-        prune(service, ids);
-        total += ids.size;
+      const nowMs = clock.monotonic();
+      if (nowMs - prunedAtMs >= windowMs / PRUNES_A_WINDOW) {
+        prunedAtMs = nowMs;
+        for (const [service, ids] of byService) prune(service, ids);
       }
       return total;
     },
@@ -52,6 +67,9 @@ export function createDepartureWindow({ windowMs, clock }: DepartureWindowOption
       if (ids) prune(service, ids);
       return ids?.keys() ?? [];
     },
-    clear: () => byService.clear(),
+    clear() {
+      byService.clear();
+      total = 0;
+    },
   };
 }
