@@ -74,6 +74,8 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
   let undecodable = new Set<string>();
   /** By key, the latest last. */
   const departed = new Map<string, Departed>();
+  /** Goes along with the map. A new iterator each time would first pass over all that has been deleted before. */
+  const oldestDeparted = departed.keys();
   const sentinels = createSentinels(clock);
   /** Of the list that is arriving. */
   let listing = newListing();
@@ -92,8 +94,7 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
   function remember(key: string, departure: Departed): void {
     departed.delete(key);
     departed.set(key, departure);
-    const [oldest] = departed.keys();
-    if (departed.size > DEPARTED_MAX && oldest !== undefined) departed.delete(oldest);
+    if (departed.size > DEPARTED_MAX) departed.delete(oldestDeparted.next().value as string);
   }
 
   /** What the deletion of `held` at `revision` was, given the leases that ended in it. */
