@@ -139,7 +139,9 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
           departure = downDeparture(service, held, registration, revision, sentinels.ownerOf(entry.lease));
         } else if (held !== undefined) {
           remove(namespaces, namespace, service, instance);
-          departure = departureOf({ service, key, held, revision }, ended);
+          if (type === "delete") departure = departureOf({ service, key, held, revision }, ended);
+          // Nobody took away what cannot be read any more: its agent may be newer than this. That it is there says nothing.
+          else if (held.status === "up") departure = missingDeparture(service, held, revision, false, undefined);
         }
         if (departure) departures.push(departure);
       }

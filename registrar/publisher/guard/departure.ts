@@ -7,7 +7,7 @@ export const MISSING_CAUSE = "missing";
 
 /**
  * An instance that was `up` and is so no more, though nobody took it away on purpose. `lost`: its lease ended.
- * `missing`: a new list, or the start of a leader, finds it gone. `down`: its agent lives and says so.
+ * `missing`: a new list, or the start of a leader, finds it gone, or its value is no registration any more. `down`: its agent lives and says so.
  */
 export interface Departure {
   readonly type: "lost" | "missing" | "down";

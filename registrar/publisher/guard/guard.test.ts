@@ -138,6 +138,21 @@ describe("an unplanned departure", () => {
   });
 });
 
+describe("an instance whose value is no registration any more", () => {
+  it("is held with all others of its kind, since an agent that is newer has taken nothing away", () => {
+    const { register, catalog, guard, statuses } = setUp();
+    register("l1", "web", ids(3));
+    const events = ids(3).map((id) => {
+      const key = instanceKey({ namespace: "default", service: "web", instance: id });
+      return { type: "put" as const, entry: { key, value: "{}", lease: "l1", createRevision: 1, modRevision: 2 } };
+    });
+    const changes = catalog.apply(events, 2).get("default");
+    guard.settle(changes?.services ?? []);
+    guard.observe(changes?.departures ?? []);
+    expect(statuses("web")).toEqual(all(ids(3), "suspect"));
+  });
+});
+
 describe("what etcd forgets by a restore from a backup", () => {
   it("is held, however little of a service or of the catalog it is", () => {
     const { register, catalog, guard, statuses } = setUp();
