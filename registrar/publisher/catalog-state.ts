@@ -43,7 +43,7 @@ export interface CatalogState {
   registrations(namespace: string, service: string): Registrations;
   /** What was seen of the departure of an instance that is not there; undefined when nothing was, or too long ago. */
   departed(ref: InstanceRef): Departed | undefined;
-  readonly sentinels: Pick<Sentinels, "newestOf">;
+  readonly sentinels: Pick<Sentinels, "presenceOf">;
   /** Values that are now in etcd under an instance's key without being a registration. They are left out. */
   undecodable(): number;
 }
@@ -177,6 +177,7 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
       for (const key of departed.keys()) if (leases.has(key)) departed.delete(key);
       // Of another history: its revisions say nothing about this one's.
       if (reverted) departed.clear();
+      const isFirst = revisionApplied === 0 || reverted;
       revisionApplied = revision;
       const changes = difference(before, namespaces, revision, reverted, ownerBefore);
       for (const [namespace, { departures }] of changes) {
@@ -186,7 +187,7 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
             remember(key, { planned: false, revision, forgotten: reverted, ...(owner ? { owner } : {}) });
         }
       }
-      sentinels.restore(others);
+      sentinels.restore(others, isFirst);
       return changes;
     },
     apply(events, revision) {

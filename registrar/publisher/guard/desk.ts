@@ -88,7 +88,7 @@ export function createGuardDesk({ leads, leader, namespaces, catalog, clock }: G
         const isLast = guard.isLast(service);
         for (const [id, held] of [...guard.held(service)].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
           const { cause, since, until, agent } = held.hold;
-          const agentIsThere = agent !== undefined && catalog.sentinels.newestOf(agent) !== undefined;
+          const agentIsThere = agent !== undefined && catalog.sentinels.presenceOf(agent) !== undefined;
           yield [
             `${namespace}/${service}/${id}`,
             () => ({

@@ -1,11 +1,11 @@
 import { restoreCatalog } from "../../../test/support/catalog.ts";
 import { describe, expect, it } from "vitest";
-import { instanceKey } from "../../../contract/etcd-keys.ts";
+import { instanceKey, sentinelKey } from "../../../contract/etcd-keys.ts";
 import { all, HOLD_MS, ids, setUp, TTL_SECONDS } from "../../../test/publisher/guard-world.ts";
 import { registration } from "../../../test/support/instance.ts";
 import type { HoldFound } from "./guard.ts";
 import type { Evidence } from "./hold.ts";
-import { ROUNDS_REFUSED, ROUNDS_REFUSED_LAST, ROUNDS_SILENT } from "./limits.ts";
+import { ROUNDS_REFUSED, ROUNDS_REFUSED_LAST, ROUNDS_SILENT, TTLS_UNRENEWED } from "./limits.ts";
 
 const CLEAR: Evidence = { refusals: true, silence: true };
 
@@ -89,15 +89,14 @@ describe("a hold ends", () => {
     expect(guard.size()).toBe(3);
   });
 
-  it("with its agent there all along, which is given its time from when the lease ended", async () => {
+  it("by its agent's other leases only once they have outlived what nobody renews", async () => {
     const { clock, register, expire, confirm, guard } = setUp();
     register("other", "other", ["1"]);
     register("l1", "web", ids(3));
     register("l2", "web", ["up"], {}, "b");
     await clock.advance(10 * TTL_SECONDS * 1000);
     expire("l1");
-    confirm();
-    await clock.advance(TTL_SECONDS * 1000 - 1);
+    await clock.advance((TTLS_UNRENEWED + 1) * TTL_SECONDS * 1000 - 1);
     confirm();
     expect(guard.size()).toBe(3);
     await clock.advance(1);
@@ -171,6 +170,24 @@ describe("a hold ends", () => {
 });
 
 describe("a hold of a former leader", () => {
+  it("does not end by a sentinel that a start of the publisher finds, as by one that comes then", async () => {
+    const { clock, catalog, guard, confirm, register } = setUp();
+    const key = sentinelKey("a", "l0");
+    const value = JSON.stringify({ ttlSeconds: TTL_SECONDS });
+    restoreCatalog(catalog, [{ key, value, lease: "l0", createRevision: 1, modRevision: 1 }], 1);
+    register("l1", "web", ["up"], {}, "b");
+    const since = clock.now() - 1000;
+    const hold = { id: "1", cause: "lease", since, until: since + HOLD_MS, agent: "a", ttlSeconds: TTL_SECONDS };
+    guard.takeUp([{ service: "web", hold, registration: registration("1") }]);
+    await clock.advance(1.5 * TTL_SECONDS * 1000);
+    confirm();
+    expect(guard.size()).toBe(1);
+    register("l2", "web", [], {}, "a");
+    await clock.advance(TTL_SECONDS * 1000);
+    confirm();
+    expect(guard.size()).toBe(0);
+  });
+
   const found = (until: number, since: number, cause = "lease"): HoldFound => ({
     service: "web",
     hold: { id: "1", cause, since, until },

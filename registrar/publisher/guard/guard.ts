@@ -237,8 +237,9 @@ export function createGuard(options: GuardOptions): Guard {
       const nowMs = clock.monotonic();
       return sweep((held, last) => {
         if (nowMs >= held.endsAtMs) return "deadline";
-        const newest = held.hold.agent === undefined ? undefined : catalog.sentinels.newestOf(held.hold.agent);
-        return agentReturned(held, newest, confirmedAtMs, last) ? "agent-returned" : undefined;
+        const { agent } = held.hold;
+        const presence = agent === undefined ? undefined : catalog.sentinels.presenceOf(agent);
+        return agentReturned(held, presence, confirmedAtMs, last) ? "agent-returned" : undefined;
       });
     },
     probed(service, id, result, evidence) {

@@ -7,7 +7,9 @@ import {
   ROUNDS_SILENT,
   TTLS_RETURNED,
   TTLS_RETURNED_LAST,
+  TTLS_UNRENEWED,
 } from "./limits.ts";
+import type { AgentPresence } from "./sentinels.ts";
 
 /** How a hold ended. */
 export const EXITS = ["registered", "agent-returned", "probes", "deadline", "operator"] as const;
@@ -56,18 +58,20 @@ export function probed(held: HeldInstance, result: ProbeResult, evidence: Eviden
 }
 
 /**
- * Whether the agent of a held instance has been back for long enough to have registered it again. `newestSentinelMs`:
- * when its newest sentinel was first seen, undefined while it has none. `confirmedAtMs`: up to when the watch is known
- * to have told everything; what an agent did later may not have come through. All by the wall clock.
+ * Whether the agent of a held instance has been back for long enough to have registered it again. A sentinel that is
+ * older than the hold may be of a lease that nobody renews any more, which ends later than the other did: it tells
+ * nothing before it has outlived that. `confirmedAtMs`: up to when the watch is known to have told everything; what an
+ * agent did later may not have come through. All by the wall clock.
  */
 export function agentReturned(
   { hold, calledDown }: HeldInstance,
-  newestSentinelMs: number | undefined,
+  presence: AgentPresence | undefined,
   confirmedAtMs: number,
   isLast: boolean,
 ): boolean {
-  if (calledDown || newestSentinelMs === undefined) return false;
+  if (calledDown || presence === undefined) return false;
+  const { newestMs, ttlSeconds } = presence;
+  const sinceMs = newestMs >= hold.since ? newestMs : hold.since + ttlSeconds * 1000 * TTLS_UNRENEWED;
   const ttlMs = (hold.ttlSeconds ?? LEASE_TTL_SECONDS_ASSUMED) * 1000;
-  const sinceMs = Math.max(newestSentinelMs, hold.since);
   return confirmedAtMs - sinceMs >= ttlMs * (isLast ? TTLS_RETURNED_LAST : TTLS_RETURNED);
 }

@@ -42,3 +42,8 @@ export const ROUNDS_REFUSED_LAST = 4;
 /** A returned agent is given as many of its TTLs to register an instance again. */
 export const TTLS_RETURNED = 1;
 export const TTLS_RETURNED_LAST = 2;
+/**
+ * How long a lease that is not renewed may outlast another of its agent, in its own TTLs: one, since it may have been
+ * granted for longer while etcd was slow, and one more, since a change of etcd's leader gives every lease its TTL anew.
+ */
+export const TTLS_UNRENEWED = 2;

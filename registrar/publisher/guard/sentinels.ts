@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { parseSentinelKey } from "../../../contract/etcd-keys.ts";
 import type { Clock } from "../../../kernel/clock.ts";
 import type { KeyValue, WatchEvent } from "../../etcd/port.ts";
+import { LEASE_TTL_SECONDS_ASSUMED } from "./limits.ts";
 
 /** Whose a lease is. */
 export interface LeaseOwner {
@@ -12,66 +13,94 @@ export interface LeaseOwner {
 
 interface Sentinel {
   readonly owner: LeaseOwner;
-  /** When this process saw it first, by the wall clock. */
+  /** When this process saw it come, by the wall clock; 0 where it may have been there for long. */
   readonly seenAtMs: number;
+}
+
+/** What the sentinels of one agent tell of it. */
+export interface AgentPresence {
+  /** When the newest was seen to come, milliseconds since the epoch; 0 where none was. */
+  readonly newestMs: number;
+  /** The longest of its leases', as far as they tell. */
+  readonly ttlSeconds: number;
+}
+
+interface Agent {
+  readonly leases: Set<string>;
+  /** Of these leases, once somebody has asked: of an agent with hundreds of them many held instances ask. */
+  presence: AgentPresence | undefined;
 }
 
 /** The sentinels that etcd has: one for each lease of each agent. */
 export interface Sentinels {
-  /** Takes a whole list. A sentinel that was known keeps the time at which it was first seen. */
-  restore(entries: readonly KeyValue[]): void;
+  /**
+   * Takes a whole list. A sentinel that was known keeps the time at which it was first seen; another has come since the
+   * last list, unless this one follows from none (`isFirst`).
+   */
+  restore(entries: readonly KeyValue[], isFirst: boolean): void;
   apply(event: WatchEvent): void;
   ownerOf(lease: string): LeaseOwner | undefined;
-  /** When the newest sentinel of an agent was first seen, milliseconds since the epoch; undefined if it has none. */
-  newestOf(agent: string): number | undefined;
+  /** Undefined if the agent has none. */
+  presenceOf(agent: string): AgentPresence | undefined;
 }
 
 const sentinelSchema = v.object({ ttlSeconds: v.pipe(v.number(), v.minValue(0)) });
 
 export function createSentinels(clock: Pick<Clock, "now">): Sentinels {
   let byLease = new Map<string, Sentinel>();
-  let byAgent = new Map<string, Set<string>>();
+  let byAgent = new Map<string, Agent>();
 
-  function add({ key, value }: KeyValue, known: ReadonlyMap<string, Sentinel>): void {
+  function add({ key, value }: KeyValue, known: ReadonlyMap<string, Sentinel>, nowMs: number): void {
     const ref = parseSentinelKey(key);
     if (ref === undefined) return;
     const ttlSeconds = ttlIn(value);
     byLease.set(ref.lease, {
       owner: { agent: ref.agent, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) },
       // An agent that fences its late writes puts its sentinel again: that makes it no newer.
-      seenAtMs: known.get(ref.lease)?.seenAtMs ?? clock.now(),
+      seenAtMs: known.get(ref.lease)?.seenAtMs ?? nowMs,
     });
-    const leases = byAgent.get(ref.agent) ?? new Set();
-    byAgent.set(ref.agent, leases.add(ref.lease));
+    const leases = byAgent.get(ref.agent)?.leases ?? new Set();
+    byAgent.set(ref.agent, { leases: leases.add(ref.lease), presence: undefined });
+  }
+
+  function presenceOf(leases: Iterable<string>): AgentPresence {
+    let newestMs = 0;
+    let ttlSeconds = 0;
+    for (const lease of leases) {
+      const sentinel = byLease.get(lease);
+      if (sentinel === undefined) continue;
+      newestMs = Math.max(newestMs, sentinel.seenAtMs);
+      ttlSeconds = Math.max(ttlSeconds, sentinel.owner.ttlSeconds ?? LEASE_TTL_SECONDS_ASSUMED);
+    }
+    return { newestMs, ttlSeconds };
   }
 
   return {
-    restore(entries) {
+    restore(entries, isFirst) {
       const before = byLease;
       byLease = new Map();
       byAgent = new Map();
-      for (const entry of entries) add(entry, before);
+      for (const entry of entries) add(entry, before, isFirst ? 0 : clock.now());
     },
     apply({ type, entry }) {
       if (type === "put") {
-        add(entry, byLease);
+        add(entry, byLease, clock.now());
         return;
       }
       const ref = parseSentinelKey(entry.key);
       if (ref === undefined) return;
       byLease.delete(ref.lease);
-      const leases = byAgent.get(ref.agent);
-      leases?.delete(ref.lease);
-      if (leases?.size === 0) byAgent.delete(ref.agent);
+      const agent = byAgent.get(ref.agent);
+      if (agent === undefined) return;
+      agent.leases.delete(ref.lease);
+      agent.presence = undefined;
+      if (agent.leases.size === 0) byAgent.delete(ref.agent);
     },
     ownerOf: (lease) => byLease.get(lease)?.owner,
-    newestOf(agent) {
-      let newest: number | undefined;
-      for (const lease of byAgent.get(agent) ?? []) {
-        const seenAtMs = byLease.get(lease)?.seenAtMs ?? 0;
-        newest = Math.max(newest ?? seenAtMs, seenAtMs);
-      }
-      return newest;
+    presenceOf(name) {
+      const agent = byAgent.get(name);
+      if (agent === undefined) return undefined;
+      return (agent.presence ??= presenceOf(agent.leases));
     },
   };
 }
