@@ -10,6 +10,8 @@ export interface CallFailure {
   readonly tokenRefused: boolean;
   /** The call's own deadline passed, which says less about a member than a refused connection does. */
   readonly timedOut: boolean;
+  /** An answer of the member, though no success: another one would give the same, as when etcd is full or has too much. */
+  readonly answered: boolean;
 }
 
 /** Texts, because the codes differ between etcd's versions: the second comes as 2 or 3, the third as 3 or 16. */
@@ -36,10 +38,12 @@ export function toFailure({ code, details }: CallStatus, method: string): CallFa
   const tokenRefused =
     TOKEN_REFUSALS.some((text) => details.includes(text)) ||
     (code === grpcStatus.UNAUTHENTICATED && !isWrongPassword(details));
+  const error = new EtcdError(errorCode(code, details, tokenRefused), `etcd ${method}: ${details}`);
   return {
-    error: new EtcdError(errorCode(code, details, tokenRefused), `etcd ${method}: ${details}`),
+    error,
     tokenRefused,
     timedOut: code === grpcStatus.DEADLINE_EXCEEDED,
+    answered: error.code !== "unavailable" || code === grpcStatus.RESOURCE_EXHAUSTED,
   };
 }
 

@@ -119,9 +119,12 @@ export async function attempt<Response>(
   }
 }
 
-/** Tells the members how a call or stream to one of them failed. A refusal is an answer, and so a success. */
+/**
+ * Tells the members how a call or stream to one of them failed. A refusal is an answer, and so a success: to move would
+ * end the renewals and the watch, for a member that says the same.
+ */
 export function report({ members, tokens }: Session, member: Member<Transport>, failure: CallFailure): void {
-  if (failure.error.code !== "unavailable") {
+  if (failure.answered) {
     members.succeeded(member);
     return;
   }
@@ -133,7 +136,7 @@ export function report({ members, tokens }: Session, member: Member<Transport>, 
 export function failureOf(status: CallStatus | undefined, cause: unknown, method: string): CallFailure {
   if (status !== undefined) return toFailure(status, method);
   const error = new EtcdError("unavailable", `etcd ${method} was not sent: ${messageOf(cause)}`, cause);
-  return { error, tokenRefused: false, timedOut: false };
+  return { error, tokenRefused: false, timedOut: false, answered: false };
 }
 
 /** Waits no longer than the call may take. The Authenticate that it waits for goes on for the others. */
