@@ -17,11 +17,12 @@ export interface Strain {
 export function createStrain(): Strain {
   let meanMs = 0;
   return {
+    // Slower than strained to the full is not more of it: one answer of many seconds would outweigh dozens of quick ones.
     answered(latencyMs) {
-      meanMs += (latencyMs - meanMs) * WEIGHT;
+      meanMs += (Math.min(LATENCY_MS_FULL, latencyMs) - meanMs) * WEIGHT;
     },
     silent(latencyMs) {
-      meanMs = Math.max(meanMs, latencyMs);
+      meanMs = Math.max(meanMs, Math.min(LATENCY_MS_FULL, latencyMs));
     },
     level: () => Math.min(1, Math.max(0, (meanMs - LATENCY_MS_EASY) / (LATENCY_MS_FULL - LATENCY_MS_EASY))),
   };
