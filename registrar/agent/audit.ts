@@ -61,19 +61,36 @@ export function startAudit({ etcd, pool, instances, queue, clock, log, intervalM
       if (entry?.lease === lease.id && entry.value === held.value) continue;
       // In the instance's turn no write is under way; an unchanged position then says that the read was no older.
       await queue.runAll([held.key], async () => {
-        if (held.position === at && instances.get(held.key) === held) mend(held, entry);
+        if (held.position === at && instances.get(held.key) === held) await mend(held, entry);
       });
     }
   }
 
-  function mend(held: Held, entry: KeyValue | undefined): void {
+  async function mend(held: Held, entry: KeyValue | undefined): Promise<void> {
     if (entry && !pool.isOurs(entry.lease)) {
-      instances.forget(held);
-      log.info({ ...held.ref }, "instance has moved to another agent");
-    } else {
-      instances.loseOne(held);
-      log.warn({ ...held.ref, found: entry !== undefined }, "instance was changed in etcd by somebody else");
+      forgetMoved(held);
+      return;
     }
+    log.warn({ ...held.ref, found: entry !== undefined }, "instance was changed in etcd by somebody else");
+    if (entry) await putBack(held);
+    else instances.loseOne(held);
+  }
+
+  /** In its place: what counts as lost is not deleted by who deregisters it, and here something is there. */
+  async function putBack(held: Held): Promise<void> {
+    const { registration } = held;
+    try {
+      const change = { registrationAfter: () => registration, create: true, takeOver: false };
+      if ((await instances.write(held, change)) === "moved") forgetMoved(held);
+    } catch (error) {
+      log.debug({ ...held.ref, error: messageOf(error) }, "instance not put back, trying again");
+      instances.loseOne(held);
+    }
+  }
+
+  function forgetMoved(held: Held): void {
+    instances.forget(held);
+    log.info({ ...held.ref }, "instance has moved to another agent");
   }
 
   const running = run();

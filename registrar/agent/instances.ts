@@ -80,6 +80,8 @@ export function createInstances({ pool, writes, journal, onForget, recover }: In
 
   function loseOne(held: Held): void {
     if (held.confirmed) {
+      // Its lease may be open, and then has room again.
+      if ("lease" in held.position) pool.release(held.position.lease, held.key);
       held.position = { type: "lost" };
       recover(held.ref.namespace, [held.key]);
     } else {
