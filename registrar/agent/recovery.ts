@@ -60,7 +60,9 @@ export function createRecovery(options: RecoveryOptions): Recovery {
       const [namespace, set] = next;
       const keys = [...set].slice(0, INSTANCES_PER_LEASE_MAX);
       for (const key of keys) set.delete(key);
-      if (set.size === 0) waiting.delete(namespace);
+      // To the end of the line: a namespace that etcd denies us must not keep the others waiting.
+      waiting.delete(namespace);
+      if (set.size > 0) waiting.set(namespace, set);
       keysRunning += keys.length;
       const batch = run(namespace, keys).finally(() => {
         running.delete(batch);
