@@ -259,6 +259,23 @@ describe("what an earlier run held", () => {
     await Promise.all([first.bury(), second.bury()]);
   });
 
+  it("and was draining, under a lease that has ended, is gone, though its check passes", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, checked);
+    await live(2);
+    await first.agent.drain(a);
+    expect(stored()).toMatchObject({ status: "draining" });
+    first.kill();
+    await etcd.revokeLease(stored()?.lease ?? "");
+    const second = await start();
+    await taken(second);
+    await live(20);
+    expect(stored()).toBeUndefined();
+    expect(second.agent.counts().instances).toBe(0);
+    await Promise.all([first.bury(), second.bury()]);
+  });
+
   it("is not in the state of one that has left", async () => {
     const { etcd, start, taken } = setUp();
     const first = await start();

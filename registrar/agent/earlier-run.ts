@@ -105,8 +105,9 @@ export function resumeEarlierRun(options: EarlierRunOptions): EarlierRun {
       if (held.position.type !== "recorded") continue;
       const { beaten } = held.position;
       held.position = { type: "dormant" };
-      // A state that is behind may hold what was deregistered since, or was registered otherwise.
-      if (behind || isRegisteredAnew(held)) instances.forget(held);
+      // A state that is behind may hold what was deregistered since, or was registered otherwise. What was draining was
+      // on its way out, and its lease has only been ahead of that.
+      if (behind || isRegisteredAnew(held) || held.registration.status === "draining") instances.forget(held);
       else if (held.liveness.type === "check") restartCheck(held);
       else if (beaten) wake(held);
       else liveness.startGrace(held);
