@@ -61,6 +61,22 @@ describe("a write whose answer was lost", () => {
     await expect(agent.register(ref("b"), request())).resolves.toMatchObject({ created: true });
   });
 
+  it("does nothing when it reaches etcd after the same was registered again, which it would have deleted", async () => {
+    const { etcd, agent, stored } = agentOnMemory();
+    await agent.register(a, request({ ttlSeconds: 600 }));
+    const transact = etcd.transact.bind(etcd);
+    let late = () => Promise.resolve<unknown>(undefined);
+    etcd.transact = (...call) => {
+      late = () => transact(...call);
+      return Promise.reject(new EtcdError("unavailable", "timed out"));
+    };
+    await expect(agent.deregister(a)).rejects.toMatchObject(unavailable);
+    etcd.transact = transact;
+    await expect(agent.register(a, request({ ttlSeconds: 600 }))).resolves.toMatchObject({ created: false });
+    await late();
+    expect(stored(a)?.status).toBe("up");
+  });
+
   it("is cleaned up although the answer to the clean-up is lost as well, and its lease serves on", async () => {
     const { etcd, agent, stored, leaseOf, live } = agentOnMemory();
     await agent.register(ref("other"), request({ ttlSeconds: 600 }));

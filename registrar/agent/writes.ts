@@ -129,8 +129,13 @@ export function createWrites({ etcd, pool, clock, random }: WritesOptions): Writ
         if (!existing) {
           if (!create) return { type: "absent" };
           expected = 0;
-        } else if (existing.lease === lease.id && existing.value === valueAfter(existing)) {
-          // An earlier put of the same that was not answered in time.
+        } else if (
+          expectedFirst !== undefined &&
+          existing.lease === lease.id &&
+          existing.value === valueAfter(existing)
+        ) {
+          // An earlier put of the same that was not answered in time. Where another write may still be on its way, it is
+          // put once more: at this revision a late delete, or a put of something else, would still pass.
           return { type: "written", modRevision: existing.modRevision, value: existing.value, created: false };
         } else if (takeOver || pool.isOurs(existing.lease)) {
           expected = existing.modRevision;
