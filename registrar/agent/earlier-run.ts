@@ -9,7 +9,7 @@ import { withStatus, type Held } from "./held.ts";
 import type { Instances } from "./instances.ts";
 import type { LeasePool, PoolLease } from "./lease-pool.ts";
 import type { LivenessWatch } from "./liveness.ts";
-import { agentRecord, leaseRecord, recordOf, type AgentState, type StateRecord } from "./state/records.ts";
+import { agentRecord, recordOf, type AgentState, type StateRecord } from "./state/records.ts";
 import { startTakeUp } from "./take-up.ts";
 
 /** How long what nobody answers for yet has until it is registered again. Services of a few minutes' rhythm are rare. */
@@ -65,7 +65,7 @@ export function resumeEarlierRun(options: EarlierRunOptions): EarlierRun {
   function* records(): Generator<StateRecord> {
     yield agentRecord(agent, behind);
     yield* takeUp.records();
-    for (const lease of pool.all()) yield leaseRecord(lease);
+    yield* pool.records();
     for (const held of instances.all()) if (held.confirmed) yield recordOf(held);
   }
 

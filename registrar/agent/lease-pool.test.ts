@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { instanceKey, sentinelKey } from "../../contract/etcd-keys.ts";
 import { agentOnMemory, ref, request } from "../../test/agent/agent-on-memory.ts";
 import { EtcdError } from "../etcd/port.ts";
+import { emptyState, withoutState, type StateRecord } from "./state/records.ts";
 
 const a = ref("a");
 const away = () => "refused" as const;
@@ -137,6 +138,38 @@ describe("a lease", () => {
     expect(leaseOf(b)).not.toBe(lease);
     await live(1);
     expect(stored(b)?.status).toBe("up");
+  });
+
+  it("is in a journal that is written anew while its first write is under way", async () => {
+    let live: () => Iterable<StateRecord> = () => [];
+    const { journal: none } = withoutState();
+    const journal = { ...none, open: (source: typeof live) => ((live = source), Promise.resolve()) };
+    const { etcd, agent, leaseOf } = agentOnMemory({ state: { stored: emptyState(), journal } });
+    const transact = etcd.transact.bind(etcd);
+    const journals: StateRecord[][] = [];
+    etcd.transact = (...call) => (journals.push([...live()]), transact(...call));
+    await agent.register(a, request());
+    journals.push([...live()]);
+    const leases = journals.map((records) => records.flatMap((record) => (record.type === "lease" ? record.id : [])));
+    // Before its sentinel, before its first instance, and afterwards.
+    expect(leases).toEqual([[leaseOf(a)], [leaseOf(a)], [leaseOf(a)]]);
+  });
+
+  it("that is granted only after its agent has closed is not renewed", async () => {
+    const { clock, etcd, agent } = agentOnMemory();
+    const { promise: slow, resolve: answer } = Promise.withResolvers<void>();
+    const grantLease = etcd.grantLease.bind(etcd);
+    etcd.grantLease = async (ttlSeconds) => (await slow, grantLease(ttlSeconds));
+    const renewed: string[] = [];
+    etcd.add = (lease) => renewed.push(lease);
+    const all = Promise.allSettled([agent.register(a, request()), agent.close({ leave: false })]);
+    await clock.advance(10_000);
+    await all;
+    answer();
+    await clock.advance(1000);
+    expect(etcd.entries.size).toBeGreaterThan(0);
+    expect(renewed).toEqual([]);
+    expect(agent.counts().leases).toBe(0);
   });
 
   it("of an opening that fails is waited for by all and asked for once", async () => {

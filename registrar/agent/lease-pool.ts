@@ -2,7 +2,7 @@ import { sentinelKey } from "../../contract/etcd-keys.ts";
 import type { Cancel, Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { Log } from "../../node/log.ts";
-import type { StateJournal } from "./state/records.ts";
+import { leaseRecord, type StateJournal, type StoredLease } from "./state/records.ts";
 import { EtcdError, type Compare, type Etcd, type KeyValue, type Operation } from "../etcd/port.ts";
 
 /** With its sentinel a full lease is 128 keys: what etcd takes in one transaction by default. */
@@ -95,6 +95,8 @@ export interface LeasePool {
   /** Whether this process was granted the lease at some time. */
   isOurs(lease: string): boolean;
   all(): readonly PoolLease[];
+  /** What the journal is to say of the leases, with those whose first write is under way. */
+  records(): Iterable<StoredLease>;
   /** Leaves the leases to end by themselves, or revokes them and all they hold. */
   close(options: { readonly revoke: boolean }): Promise<void>;
 }
@@ -117,6 +119,7 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
   const held = new Map<string, PoolLease>();
   const roomy = new Map<string, Set<PoolLease>>();
   const openings = new Map<string, Opening>();
+  const granted = new Map<string, StoredLease>();
   const emptyTimers = new Map<PoolLease, Cancel>();
   const former = new Set<string>();
   const revocations = new Set<Promise<void>>();
@@ -204,32 +207,42 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
   ): Promise<PoolLease> {
     const { lease: id, ttlSeconds } = await etcd.grantLease(leaseTtlSeconds());
     const { key, value } = sentinelOf(namespace, id, ttlSeconds);
-    const granted: GrantedLease = { id, sentinelKey: key, sentinelValue: value };
     let sentinelRevision: number;
     try {
       // Before there is a key on it: a start that did not know the lease could not take up what is there.
-      journal.append({ type: "lease", id, namespace, ttlSeconds, sentinels: [value] });
+      const record: StoredLease = { type: "lease", id, namespace, ttlSeconds, sentinels: [value] };
+      granted.set(id, record);
+      journal.append(record);
       await journal.flushed();
-      sentinelRevision = await firstWrite(granted);
+      sentinelRevision = await firstWrite({ id, sentinelKey: key, sentinelValue: value });
     } catch (error) {
+      granted.delete(id);
       remember(id);
       revoke(id);
       throw error;
     }
     const lease: PoolLease = {
-      ...granted,
+      id,
+      sentinelKey: key,
+      sentinelValue: value,
       namespace,
       ttlSeconds,
       sentinelRevision,
       state: "open",
       members: new Set(keys),
     };
+    granted.delete(id);
     hold(lease, ttlSeconds);
     log.debug({ lease: id, namespace, ttlSeconds }, "lease granted");
     return lease;
   }
 
   function hold(lease: PoolLease, remainingSeconds: number): void {
+    if (closed) {
+      // It was opened while everything else has ended: a timer of its own would keep the process alive.
+      lease.state = "closed";
+      return;
+    }
     held.set(lease.id, lease);
     leases.add(lease.id, lease.ttlSeconds, (reason) => lose(lease, reason), remainingSeconds);
     noteRoom(lease);
@@ -304,6 +317,11 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
     isOurs: (lease) => held.has(lease) || former.has(lease),
 
     all: () => [...held.values()],
+
+    *records() {
+      yield* granted.values();
+      for (const lease of held.values()) yield leaseRecord(lease);
+    },
 
     async close(closing) {
       closed = true;

@@ -93,7 +93,7 @@ export function agentRecord(name: string, behind: boolean): StateRecord {
   return { type: "agent", version: VERSION, name, behind };
 }
 
-export function leaseRecord({ id, namespace, ttlSeconds, sentinelValue }: PoolLease): StateRecord {
+export function leaseRecord({ id, namespace, ttlSeconds, sentinelValue }: PoolLease): StoredLease {
   return { type: "lease", id, namespace, ttlSeconds, sentinels: [sentinelValue] };
 }
 
