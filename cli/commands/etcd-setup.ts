@@ -34,6 +34,10 @@ export function addEtcdSetup(program: Command): void {
       ).argParser((value: string, previous: readonly string[] | undefined) => [...(previous ?? []), parseName(value)]),
     )
     .option("--all-namespaces", "every namespace there is and will be")
+    .option(
+      "--etcd-username <name>",
+      "the user, and the name of its role [FINGERPOST_ETCD_USERNAME; etcd.username in the file; default fingerpost, with --role fingerpost-agent or fingerpost-publisher]",
+    )
     .option("--certificate", "the user has no password, and comes with a client certificate of its name")
     .option("--password-file <file>", "the new user's password; made up, for this file (0600), if it is not there")
     .option("--enable-auth", "turn authentication on at the end: shuts out whoever has no credentials");
@@ -42,7 +46,7 @@ export function addEtcdSetup(program: Command): void {
     const values = readSettings(command, "etcd-setup");
     const plan = planOf(options, values);
     if (options.run) await run(options, values, plan);
-    else print(plan);
+    else print(plan, list(values, "etcd.endpoints"));
   });
 }
 
@@ -67,11 +71,11 @@ function planOf(options: EtcdSetupOptions, values: ConfigValues): SetupPlan {
   };
 }
 
-function print(plan: SetupPlan): void {
+function print(plan: SetupPlan, endpoints: readonly string[]): void {
   console.log(
-    "# For etcdctl with root's rights (ETCDCTL_ENDPOINTS, ETCDCTL_USER); with --run this command does it itself.",
+    "# For etcdctl with root's rights (ETCDCTL_USER, where authentication is on); with --run this command does it itself.",
   );
-  for (const line of setupCommands(plan)) console.log(line);
+  for (const line of setupCommands(plan, endpoints)) console.log(line);
 }
 
 async function run(options: EtcdSetupOptions, values: ConfigValues, plan: SetupPlan): Promise<void> {
@@ -84,9 +88,10 @@ async function run(options: EtcdSetupOptions, values: ConfigValues, plan: SetupP
   if (problems.length > 0) refuse(...problems);
   const username = text(values, "etcd.root_username");
   const rootPassword = textOrUndefined(values, "etcd.root_password");
-  const [{ createAuthAdmin }, { applySetup }] = await Promise.all([
+  const [{ createAuthAdmin }, { applySetup }, { EtcdError }] = await Promise.all([
     import("../../registrar/etcd/setup/auth-admin.ts"),
     import("../../registrar/etcd/setup/apply.ts"),
+    import("../../registrar/etcd/port.ts"),
   ]);
   const admin = createAuthAdmin({
     endpoints: list(values, "etcd.endpoints"),
@@ -106,6 +111,11 @@ async function run(options: EtcdSetupOptions, values: ConfigValues, plan: SetupP
       },
       ({ type, text: what }) => console.log(`${type.padEnd(6)} ${what}`),
     );
+  } catch (error) {
+    if (!(error instanceof EtcdError) || error.code !== "unauthenticated") throw error;
+    const refused = rootPassword === undefined ? "no password" : `the password of "${username}"`;
+    const remedy = "set FINGERPOST_ETCD_ROOT_PASSWORD (or _FILE), and --root-username if it is not root";
+    throw new Error(`etcd refuses ${refused}, and users are made with root's credentials: ${remedy}`, { cause: error });
   } finally {
     admin.close();
   }

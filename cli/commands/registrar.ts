@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { systemClock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
@@ -7,7 +8,7 @@ import { createLog, type LogLevel } from "../../node/log.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
 import { checkStateDirectory } from "../../registrar/agent/state/directory.ts";
 import type { RegistrarConfig } from "../../registrar/run.ts";
-import { refuse, type ConfigValues } from "../config/load.ts";
+import { CONFIG_FILE_DEFAULT, refuse, type ConfigValues } from "../config/load.ts";
 import { addSettings, readSettings } from "../config/options.ts";
 import { readEtcdFiles, readPem } from "../config/pem.ts";
 import { flag, list, number, numberOrUndefined, text, textOrUndefined } from "../config/values.ts";
@@ -20,12 +21,14 @@ export function addRegistrar(program: Command): void {
     .description("Register instances in etcd, keep their leases, and publish snapshots to Redis.");
   addSettings(command, "registrar");
   command.action(async () => {
+    // A file that is missing later is being replaced, or lost: it does not say that nothing is to be registered.
+    const hasFile = existsSync(CONFIG_FILE_DEFAULT);
     const values = readSettings(command, "registrar");
     const config = registrarConfig(values);
     const log = createLog("registrar", text(values, "log_level") as LogLevel);
     const signal = shutdownSignal();
     const { runRegistrar } = await import("../../registrar/run.ts");
-    const setRegistrar = reloadOnHangUp(log, values, () => readSettings(command, "registrar"));
+    const setRegistrar = reloadOnHangUp(log, values, () => readSettings(command, "registrar", hasFile));
     await untilShutdown(log, signal, async () => {
       const registrar = await runRegistrar(config, { log, signal, clock: systemClock, random: systemRandom });
       setRegistrar(registrar);

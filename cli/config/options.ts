@@ -15,16 +15,17 @@ export function addSettings(command: Command, process: ProcessName): void {
   command.addHelpText("after", `\nWithout a flag, by environment or file:\n${withoutFlag.join("\n")}\n`);
 }
 
-/** What file, environment and flags come to. Throws ConfigError. */
-export function readSettings(command: Command, process: ProcessName): ConfigValues {
+/** What file, environment and flags come to. Throws ConfigError, also for want of a file that `fileRequired`. */
+export function readSettings(command: Command, process: ProcessName, fileRequired = false): ConfigValues {
   const given = command.opts<Record<string, unknown>>();
   const flags = new Map<string, string | boolean>();
   for (const setting of settingsOf(process)) {
     const value = setting.flag === undefined ? undefined : given[optionName(setting.flag)];
     if (typeof value === "string" || typeof value === "boolean") flags.set(setting.path, value);
   }
-  const file = given["config"];
-  return loadConfig(process, { file: typeof file === "string" ? file : undefined, env: globalThis.process.env, flags });
+  const { config } = given;
+  const file = typeof config === "string" ? config : fileRequired ? CONFIG_FILE_DEFAULT : undefined;
+  return loadConfig(process, { file, env: globalThis.process.env, flags });
 }
 
 function notes(setting: Setting): string {

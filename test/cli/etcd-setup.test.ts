@@ -153,14 +153,18 @@ describe("an etcd set up by --run", () => {
     });
   });
 
-  it("refuses a wrong password of root without showing it", async () => {
+  it("refuses a wrong password of root, or none, without showing it, and says where it is given", async () => {
     const ended = await run([], {
       FINGERPOST_ETCD_PASSWORD: PASSWORD,
       FINGERPOST_ETCD_ROOT_PASSWORD: "not-the-one-of-root",
     });
     expect(ended).toMatchObject({ code: 1, stdout: "" });
-    expect(ended.stderr).toContain("authentication failed");
+    expect(ended.stderr).toContain('etcd refuses the password of "root"');
+    expect(ended.stderr).toContain("FINGERPOST_ETCD_ROOT_PASSWORD");
     expect(ended.stderr).not.toMatch(/not-the-one-of-root|the-password/);
+    const without = await run([], { FINGERPOST_ETCD_PASSWORD: PASSWORD });
+    expect(without).toMatchObject({ code: 1, stdout: "" });
+    expect(without.stderr).toContain("FINGERPOST_ETCD_ROOT_PASSWORD");
   });
 });
 
@@ -168,21 +172,21 @@ describe("the commands that are printed", () => {
   it("make an etcd that --run finds complete, authentication and all", async () => {
     const [etcd, path] = await Promise.all([startBareEtcd(), provideEtcdctl()]);
     try {
-      const args = ["--enable-auth", "--namespace", "a", "--namespace", "b"];
+      const args = ["--etcd-endpoints", etcd.endpoint, "--enable-auth", "--namespace", "a", "--namespace", "b"];
       const printed = await setup(args);
       expect(printed.code).toBe(0);
-      const ran = await execute("bash", ["-e", "-o", "pipefail", "-c", printed.stdout], {
-        PATH: `${path}:${process.env["PATH"]}`,
-        ETCDCTL_API: "3",
-        ETCDCTL_ENDPOINTS: etcd.endpoint,
-        FINGERPOST_ETCD_PASSWORD: PASSWORD,
-        FINGERPOST_ETCD_ROOT_PASSWORD: ROOT_PASSWORD,
-      });
+      const env = { PATH: `${path}:${process.env["PATH"]}`, ETCDCTL_API: "3" };
+      const passwords = { FINGERPOST_ETCD_PASSWORD: PASSWORD, FINGERPOST_ETCD_ROOT_PASSWORD: ROOT_PASSWORD };
+      // Etcd takes an empty password for one, and lets everybody in who gives it.
+      for (const missing of ["FINGERPOST_ETCD_PASSWORD", "FINGERPOST_ETCD_ROOT_PASSWORD"]) {
+        const refused = await execute("sh", ["-c", printed.stdout], { ...env, ...passwords, [missing]: "" });
+        expect(refused.code).not.toBe(0);
+        expect(refused.stdout).toBe("");
+        expect(refused.stderr).toContain(`${missing}: is the password`);
+      }
+      const ran = await execute("bash", ["-e", "-o", "pipefail", "-c", printed.stdout], { ...env, ...passwords });
       expect(ran).toMatchObject({ code: 0 });
-      const { code, stdout } = await setup(["--run", "--etcd-endpoints", etcd.endpoint, ...args], {
-        FINGERPOST_ETCD_PASSWORD: PASSWORD,
-        FINGERPOST_ETCD_ROOT_PASSWORD: ROOT_PASSWORD,
-      });
+      const { code, stdout } = await setup(["--run", ...args], passwords);
       expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.not.stringMatching(/^(made|advice)/m) });
     } finally {
       await etcd.close();

@@ -119,6 +119,11 @@ it("SIGHUP with a file that is not valid changes nothing, and says what is wrong
   const saidOfTable = await reload("changes nothing", table("a", 0), table("c", 4));
   expect(saidOfTable).toContain("registrar.services[0] (web/a) in the file, port: must be 1 to 65535");
   expect(await reload("changes nothing", "[[registrar.services")).toContain("is not TOML");
+  rmSync(join(folder, "fingerpost.toml"));
+  log = "";
+  child.kill("SIGHUP");
+  await until("it says that the file is missing", () => log.includes("changes nothing"));
+  expect(log).toContain("fingerpost.toml: ENOENT");
   expect((await root.get("/")).revision).toBe(revision);
 });
 

@@ -12,25 +12,38 @@ export interface SetupPlan {
   readonly enableAuth: boolean;
 }
 
-/** The same as commands of etcdctl, for a shell. Passwords come from the environment, never from an argument. */
-export function setupCommands({ role, rights, user, login, enableAuth }: SetupPlan): readonly string[] {
-  const lines = [`etcdctl role add ${role}`, ...rights.map((right) => grantCommand(role, right))];
+/**
+ * The same as commands of etcdctl, for a shell, and for these endpoints unless ETCDCTL_ENDPOINTS names others. Passwords
+ * come from the environment, never from an argument.
+ */
+export function setupCommands(plan: SetupPlan, endpoints: readonly string[]): readonly string[] {
+  const { role, rights, user, login, enableAuth } = plan;
+  const lines = [`[ -n "\${ETCDCTL_ENDPOINTS:-}" ] || export ETCDCTL_ENDPOINTS=${quoted(endpoints.join(","))}`];
+  // Before anything is made: it ends a script.
+  if (login === "password") lines.push(`: "\${FINGERPOST_ETCD_PASSWORD:?is the password that ${user} gets}"`);
+  if (enableAuth) lines.push(`: "\${FINGERPOST_ETCD_ROOT_PASSWORD:?is the password that root gets}"`);
+  lines.push(`etcdctl role add ${role}`, ...rights.map((right) => grantCommand(role, right)));
   lines.push(
     login === "certificate"
       ? `etcdctl user add ${user} --no-password`
-      : `printf '%s\\n' "$FINGERPOST_ETCD_PASSWORD" | etcdctl user add ${user} --interactive=false`,
+      : addUserCommand(user, "FINGERPOST_ETCD_PASSWORD"),
     `etcdctl user grant-role ${user} ${role}`,
   );
   // Root last, and authentication after it: whoever runs this has every right until then.
   if (enableAuth) {
     lines.push(
       "etcdctl role add root",
-      `printf '%s\\n' "$FINGERPOST_ETCD_ROOT_PASSWORD" | etcdctl user add root --interactive=false`,
+      addUserCommand("root", "FINGERPOST_ETCD_ROOT_PASSWORD"),
       "etcdctl user grant-role root root",
       "etcdctl auth enable",
     );
   }
   return lines;
+}
+
+/** Nothing where the variable is empty: etcd takes no password for one, and lets everybody in who gives none. */
+function addUserCommand(user: string, variable: string): string {
+  return `[ -n "$${variable}" ] && printf '%s\\n' "$${variable}" | etcdctl user add ${user} --interactive=false`;
 }
 
 export function revokeCommand(role: string, { key, end }: Right): string {
