@@ -13,7 +13,9 @@ console.log(JSON.stringify({ kept: kept.length, mb: young.space_size / 1e6 }));
 `;
 
 const youngMb = (...args: readonly string[]) => {
-  const text = execFileSync(process.execPath, ["--input-type=module", "--eval", PROGRAM, ...args], { encoding: "utf8" });
+  const text = execFileSync(process.execPath, ["--input-type=module", "--eval", PROGRAM, ...args], {
+    encoding: "utf8",
+  });
   return (JSON.parse(text) as { readonly mb: number }).mb;
 };
 
