@@ -24,6 +24,8 @@ export const passed: CheckOutcome = { type: "passed" };
 
 export const stoodStill: CheckOutcome = { type: "void", reason: "this process stood still" };
 
+export const nameUnanswered: CheckOutcome = { type: "void", reason: "its name was not looked up in time" };
+
 export function failed(reason: string): CheckOutcome {
   return { type: "failed", reason: reason.slice(0, REASON_LENGTH_MAX) };
 }

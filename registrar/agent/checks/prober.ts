@@ -8,7 +8,7 @@ import { resolveTarget, type Lookup } from "../../net/target.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { checkGrpc } from "./grpc-check.ts";
 import { checkHttp } from "./http-check.ts";
-import { failed, outcomeOfError, passed, stoodStill, type CheckOutcome } from "./outcome.ts";
+import { failed, nameUnanswered, outcomeOfError, passed, stoodStill, type CheckOutcome } from "./outcome.ts";
 
 /** How late its timeout may come until it counts as this process having been stopped, or too busy to read an answer. */
 const STALL_MS = 250;
@@ -39,10 +39,16 @@ export function createProber({ clock, ca, lookup }: ProberOptions): Probe {
     return resolved;
   }
 
-  async function run(target: CheckTarget, check: Check, signal: AbortSignal): Promise<CheckOutcome> {
+  async function run(
+    target: CheckTarget,
+    check: Check,
+    signal: AbortSignal,
+    onResolved: () => void,
+  ): Promise<CheckOutcome> {
     const { address, protocol } = target;
     const port = check.port ?? target.port;
     const ip = await Promise.race([resolve(address), givenUp(signal)]);
+    onResolved();
     if (check.type === "tcp") {
       const what = await connect({ ip, port, timeoutMs: check.timeoutSeconds * 1000, clock, signal });
       if (what === "answered") return passed;
@@ -58,7 +64,12 @@ export function createProber({ clock, ca, lookup }: ProberOptions): Probe {
     const startedMs = clock.monotonic();
     const end = new AbortController();
     const signal = AbortSignal.any([signalGiven, end.signal]);
-    const outcome = await within(clock, timeoutMs, "the check", run(target, check, signal)).catch(outcomeOfThrown);
+    let resolved = false;
+    const running = run(target, check, signal, () => (resolved = true));
+    const outcome = await within(clock, timeoutMs, "the check", running).catch((error: unknown) => {
+      // A resolver that is away says so itself only after 10 s and more, far behind the timeout of most checks.
+      return error instanceof DeadlineExceeded && !resolved ? nameUnanswered : outcomeOfThrown(error);
+    });
     end.abort();
     const lateMs = clock.monotonic() - startedMs - timeoutMs;
     return outcome.type === "failed" && lateMs >= STALL_MS ? stoodStill : outcome;
