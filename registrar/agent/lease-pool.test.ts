@@ -140,6 +140,21 @@ describe("a lease", () => {
     expect(stored(b)?.status).toBe("up");
   });
 
+  it("whose sentinel somebody overwrites under no lease, or one of his own, was taken by nobody: what was on it is put again", async () => {
+    const { etcd, agent, leaseOf, stored, live } = agentOnMemory();
+    const { lease: own } = await etcd.grantLease(3600);
+    await agent.register(a, request({ ttlSeconds: 600 }));
+    for (const leaseOfOther of [undefined, own]) {
+      const lease = leaseOf(a) ?? "";
+      etcd.put(sentinelKey("a1", lease), etcd.entries.get(sentinelKey("a1", lease))?.value ?? "", leaseOfOther);
+      // The agent's audit finds it.
+      await live(60);
+      expect(leaseOf(a)).not.toBe(lease);
+      expect(stored(a)?.status).toBe("up");
+      expect(agent.counts()).toMatchObject({ instances: 1, leases: 1, recovering: 0 });
+    }
+  });
+
   it("is in a journal that is written anew while its first write is under way", async () => {
     let live: () => Iterable<StateRecord> = () => [];
     const { journal: none } = withoutState();

@@ -305,12 +305,13 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
 
     confirms(lease, sentinel) {
       if (lease.state !== "open") return false;
-      if (sentinel?.value === lease.sentinelValue) {
+      if (sentinel?.value === lease.sentinelValue && sentinel.lease === lease.id) {
         lease.sentinelRevision = Math.max(lease.sentinelRevision, sentinel.modRevision);
         return true;
       }
-      if (sentinel) giveAway(lease);
-      else lose(lease, "its sentinel is gone");
+      // Who takes a lease over puts the sentinel on it; anything else under its key was put by somebody else.
+      if (sentinel?.lease === lease.id) giveAway(lease);
+      else lose(lease, sentinel ? "its sentinel was overwritten" : "its sentinel is gone");
       return false;
     },
 

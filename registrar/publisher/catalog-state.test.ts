@@ -167,24 +167,52 @@ describe("the catalog", () => {
     entry: { ...entry(key, ""), modRevision: revision },
   });
 
+  const sentinelAt = (revision: number, agent: string, lease: string): WatchEvent => ({
+    type: "put",
+    entry: { ...entry(sentinelKey(agent, "7"), ""), lease, modRevision: revision },
+  });
+
   it.each([
     ["before", 0],
     ["behind", 1],
   ])("tells the end of a lease from a deletion, with the sentinel %s the instance in the revision", (_, position) => {
     const catalog = createCatalogState(() => {}, clock);
-    catalog.apply([putAt(1)], 1);
+    catalog.apply([sentinelAt(1, "agent", "7"), putAt(1)], 1);
     const expiry = [deleteAt(2, instanceKey(where))];
     expiry.splice(position, 0, deleteAt(2, sentinelKey("agent", "7")));
     expect(catalog.apply(expiry, 2).get("default")?.departures).toMatchObject([
       { type: "lost", service: "a", owner: { agent: "agent" }, revision: 2 },
     ]);
-    catalog.apply([putAt(3)], 3);
+    catalog.apply([sentinelAt(3, "agent", "7"), putAt(3)], 3);
     expect(catalog.apply([deleteAt(4, instanceKey(where))], 4).get("default")?.departures).toEqual([]);
+  });
+
+  it.each([
+    ["overwritten under no lease", sentinelAt(2, "agent", "0")],
+    ["overwritten under another lease", sentinelAt(2, "agent", "8")],
+    ["deleted", deleteAt(2, sentinelKey("agent", "7"))],
+  ])("does not take a deletion for one on purpose once its lease's sentinel was %s", (_, event) => {
+    const catalog = createCatalogState(() => {}, clock);
+    catalog.apply([sentinelAt(1, "agent", "7"), putAt(1)], 1);
+    catalog.apply([event], 2);
+    expect(catalog.apply([deleteAt(3, instanceKey(where))], 3).get("default")?.departures).toMatchObject([
+      { type: "lost", service: "a", revision: 3 },
+    ]);
+  });
+
+  it("takes nobody's word for whose a lease is but the one's whose sentinel was on it first", () => {
+    const catalog = createCatalogState(() => {}, clock);
+    catalog.apply([sentinelAt(1, "agent", "7"), putAt(1)], 1);
+    catalog.apply([sentinelAt(2, "stranger", "7")], 2);
+    expect(catalog.sentinels.presenceOf("stranger")).toBeUndefined();
+    catalog.apply([deleteAt(3, sentinelKey("stranger", "7"))], 3);
+    const ended = [deleteAt(4, sentinelKey("agent", "7")), deleteAt(4, instanceKey(where))];
+    expect(catalog.apply(ended, 4).get("default")?.departures).toMatchObject([{ owner: { agent: "agent" } }]);
   });
 
   it("does not take a deletion for the end of a lease that ends a revision later, though it is told together", () => {
     const catalog = createCatalogState(() => {}, clock);
-    catalog.apply([putAt(1)], 1);
+    catalog.apply([sentinelAt(1, "agent", "7"), putAt(1)], 1);
     const events = [deleteAt(2, instanceKey(where)), deleteAt(3, sentinelKey("agent", "7"))];
     expect(catalog.apply(events, 3).get("default")?.departures).toEqual([]);
     expect(catalog.departed(where)).toEqual({ planned: true, revision: 2 });

@@ -11,6 +11,9 @@ import { createSentinels, type LeaseOwner, type Sentinels } from "./guard/sentin
  */
 export const DEPARTED_MAX = 100_000;
 
+/** As etcd has it for a key that ends with no lease. */
+const NO_LEASE = "0";
+
 /** What became different in one namespace. */
 export interface NamespaceChanges {
   readonly services: Set<string>;
@@ -102,11 +105,14 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
     { service, key, held, revision }: { service: string; key: string; held: Registration; revision: number },
     ended: ReadonlyMap<string, LeaseOwner>,
   ): Departure | undefined {
-    const owner = ended.get(leases.get(key) ?? "");
-    const planned = owner === undefined || held.status === "draining";
+    const lease = leases.get(key) ?? NO_LEASE;
+    const owner = ended.get(lease);
+    // A lease whose sentinel somebody has taken away may end at any revision, and shows nothing of it.
+    const leaseLives = owner === undefined && sentinels.ownerOf(lease) !== undefined;
+    const planned = lease === NO_LEASE || leaseLives || held.status === "draining";
     remember(key, { planned, revision, ...(owner ? { owner } : {}) });
     if (planned || held.status !== "up") return undefined;
-    return { type: "lost", service, registration: held, cause: LEASE_CAUSE, revision, owner };
+    return { type: "lost", service, registration: held, cause: LEASE_CAUSE, revision, ...(owner ? { owner } : {}) };
   }
 
   /** One revision, whole: the end of a lease deletes its sentinel and its instances in any order. */

@@ -31,7 +31,7 @@ interface Agent {
   presence: AgentPresence | undefined;
 }
 
-/** The sentinels that etcd has: one for each lease of each agent. */
+/** The sentinels that etcd has, one for each lease of each agent, as far as they are on the lease they name. */
 export interface Sentinels {
   /**
    * Takes a whole list. A sentinel that was known keeps the time at which it was first seen; another has come since the
@@ -50,9 +50,16 @@ export function createSentinels(clock: Pick<Clock, "now">): Sentinels {
   let byLease = new Map<string, Sentinel>();
   let byAgent = new Map<string, Agent>();
 
-  function add({ key, value }: KeyValue, known: ReadonlyMap<string, Sentinel>, nowMs: number): void {
+  function add({ key, value, lease }: KeyValue, known: ReadonlyMap<string, Sentinel>, nowMs: number): void {
     const ref = parseSentinelKey(key);
     if (ref === undefined) return;
+    // Every agent may write here. One that does not end with its lease tells nothing of it, whoever put it there.
+    if (lease !== ref.lease) {
+      drop(ref);
+      return;
+    }
+    // Nor is a lease another agent's because that one says so too.
+    if ((byLease.get(ref.lease)?.owner.agent ?? ref.agent) !== ref.agent) return;
     const ttlSeconds = ttlIn(value);
     byLease.set(ref.lease, {
       owner: { agent: ref.agent, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) },
@@ -75,6 +82,16 @@ export function createSentinels(clock: Pick<Clock, "now">): Sentinels {
     return { newestMs, ttlSeconds };
   }
 
+  function drop(ref: { readonly agent: string; readonly lease: string }): void {
+    if (byLease.get(ref.lease)?.owner.agent !== ref.agent) return;
+    byLease.delete(ref.lease);
+    const agent = byAgent.get(ref.agent);
+    if (agent === undefined) return;
+    agent.leases.delete(ref.lease);
+    agent.presence = undefined;
+    if (agent.leases.size === 0) byAgent.delete(ref.agent);
+  }
+
   return {
     restore(entries, isFirst) {
       const before = byLease;
@@ -88,13 +105,7 @@ export function createSentinels(clock: Pick<Clock, "now">): Sentinels {
         return;
       }
       const ref = parseSentinelKey(entry.key);
-      if (ref === undefined) return;
-      byLease.delete(ref.lease);
-      const agent = byAgent.get(ref.agent);
-      if (agent === undefined) return;
-      agent.leases.delete(ref.lease);
-      agent.presence = undefined;
-      if (agent.leases.size === 0) byAgent.delete(ref.agent);
+      if (ref) drop(ref);
     },
     ownerOf: (lease) => byLease.get(lease)?.owner,
     presenceOf(name) {
