@@ -13,10 +13,9 @@ import { FingerpostError, messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
 import type { Etcd, KeyValue } from "../etcd/port.ts";
-import { refuseUnreachable } from "../net/target.ts";
 import { startAudit } from "./audit.ts";
 import { isFromFile, mustRegister, toCallerError, unavailable } from "./caller-errors.ts";
-import { asChecked, HEARTBEAT_CAUSE, LONGEST_CHECK_CAUSE } from "./causes.ts";
+import { asChecked } from "./causes.ts";
 import { createProber, type Probe } from "./checks/prober.ts";
 import type { CheckOutcome } from "./checks/outcome.ts";
 import { createDepartures } from "./departures.ts";
@@ -39,6 +38,7 @@ import { createLivenessWatch } from "./liveness.ts";
 import { createRecovery } from "./recovery.ts";
 import { withoutState, type AgentState } from "./state/records.ts";
 import { createTokenBucket, type TokenBucket } from "./token-bucket.ts";
+import { refuseUnfit } from "./unfit.ts";
 import { createWrites } from "./writes.ts";
 
 /** What a caller waits for at most: longer than one call to etcd, shorter than most clients wait. */
@@ -292,10 +292,7 @@ export function createAgent(options: AgentOptions): Agent {
 
   return {
     async register(ref, request, by = livenessOf(request), source = "api") {
-      // An instance must still fit when it is down, which adds a cause.
-      const largest = toRegistration(ref.instance, request, new Date(clock.now()).toISOString());
-      encodeRegistration(withStatus(largest, "down", by.type === "check" ? LONGEST_CHECK_CAUSE : HEARTBEAT_CAUSE));
-      if (by.type === "check") refuseUnreachable(request.address);
+      refuseUnfit(ref.instance, request, by);
       return await operate(instanceKey(ref), async () => {
         const created = await register(ref, request, by, source);
         return { created, ...liveness.viewOf(confirmed(ref)) };

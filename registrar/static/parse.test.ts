@@ -1,7 +1,10 @@
 import { hostname } from "node:os";
 import { expect, it } from "vitest";
+import { encodeRegistration, parseRegistrationRequest, REGISTRATION_BYTES_MAX } from "../../contract/registration.ts";
+import { toRegistration } from "../agent/held.ts";
 import { parseStatic } from "./parse.ts";
 
+const TIME = new Date(0).toISOString();
 const web = { service: "web", id: "a", address: "10.0.0.1", port: 80 };
 
 function parse(tables: unknown) {
@@ -61,6 +64,24 @@ it("lists every broken rule of every table with its place, and gives the others"
     expect.stringMatching(/services\[5\] \(web\/c\) in the file, check\.path: must start with/),
     'registrar.services[7] (web/c) in the file: repeats the instance "c" of an earlier one',
   ]);
+});
+
+it("refuses what the agent would refuse at each try: where no check goes, and what is too large once it is down", () => {
+  const check = { type: "tcp" };
+  const { service: _service, ...fields } = web;
+  const bare = toRegistration("a", parseRegistrationRequest({ ...fields, metadata: { note: "", more: "" } }), TIME);
+  const room = REGISTRATION_BYTES_MAX - encodeRegistration(bare).length;
+  const metadata = { note: "x".repeat(2000), more: "y".repeat(room - 2000) };
+  expect(
+    parse([
+      { ...web, address: "169.254.169.254" },
+      { ...web, id: "b", metadata: {} },
+    ]).problems,
+  ).toEqual([]);
+  expect(parse([{ ...web, address: "169.254.169.254", check }]).problems).toEqual([
+    expect.stringMatching(/\(web\/a\) in the file, address: must not be link-local/),
+  ]);
+  expect(parse([{ ...web, metadata, check }]).problems).toEqual([expect.stringMatching(/must be at most 4096 bytes/)]);
 });
 
 it.each([["a text"], [[1]], [Array.from({ length: 1001 }, () => web)]])(

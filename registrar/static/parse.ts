@@ -1,10 +1,11 @@
 import * as v from "valibot";
 import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
 import { isName, NAME_RULE } from "../../contract/names.ts";
-import { encodeRegistration, parseRegistrationRequest, type RegistrationRequest } from "../../contract/registration.ts";
+import { parseRegistrationRequest, type RegistrationRequest } from "../../contract/registration.ts";
 import { FingerpostError, type Violation } from "../../kernel/errors.ts";
 import { hostLabel } from "../../node/host-label.ts";
-import { livenessOf, toRegistration, type Liveness } from "../agent/held.ts";
+import { livenessOf, type Liveness } from "../agent/held.ts";
+import { refuseUnfit } from "../agent/unfit.ts";
 
 /** More than this belongs to the services themselves, or to the API. */
 const REGISTRATIONS_MAX = 1000;
@@ -88,9 +89,9 @@ function parseTable(table: Readonly<Record<string, unknown>>, namespaceDefault: 
     // One file can be given to many hosts.
     const instance = request.id ?? `${hostLabel("host")}-${request.port}`;
     const ref = { namespace: String(namespace), service: String(service), instance };
-    // Too large is found out now, and not when etcd is there.
-    attempt(() => encodeRegistration(toRegistration(instance, request, new Date(0).toISOString())), violations);
     const liveness: Liveness = request.check ? livenessOf(request) : { type: "none" };
+    // Found out now, and not when etcd is there and each try after it would fail.
+    attempt(() => refuseUnfit(instance, request, liveness), violations);
     if (violations.length === 0) return { ref, request, liveness };
   }
   throw new FingerpostError("invalid_argument", "The registration is not valid.", { violations });
