@@ -79,6 +79,18 @@ describe("a hold ends", () => {
     expect(statuses("web")).toEqual({});
   });
 
+  it("not by its agent's return where it is of the last and answers: the agent may not have heard of it yet", async () => {
+    const { clock, register, confirm, guard, statuses } = incident(false);
+    register("l3", "other", ["1"]);
+    guard.probed("web", "1", "answered", CLEAR);
+    await clock.advance(2 * TTL_SECONDS * 1000);
+    confirm();
+    expect(statuses("web")).toEqual({ 1: "suspect" });
+    await clock.advance(HOLD_MS);
+    confirm();
+    expect(guard.size()).toBe(0);
+  });
+
   it("not by its agent's return while that still registers: each new lease begins the time anew", async () => {
     const { clock, register, confirm, guard } = incident(true);
     for (let lease = 0; lease < 5; lease++) {

@@ -64,12 +64,14 @@ export function probed(held: HeldInstance, result: ProbeResult, evidence: Eviden
  * agent did later may not have come through. All by the wall clock.
  */
 export function agentReturned(
-  { hold, calledDown }: HeldInstance,
+  { hold, calledDown, lastProbe }: HeldInstance,
   presence: AgentPresence | undefined,
   confirmedAtMs: number,
   isLast: boolean,
 ): boolean {
   if (calledDown || presence === undefined) return false;
+  // An agent that began without a state hears of an instance with its next heartbeat, which may be many TTLs away.
+  if (isLast && lastProbe === "answered") return false;
   const { newestMs, ttlSeconds } = presence;
   const sinceMs = newestMs >= hold.since ? newestMs : hold.since + ttlSeconds * 1000 * TTLS_UNRENEWED;
   const ttlMs = (hold.ttlSeconds ?? LEASE_TTL_SECONDS_ASSUMED) * 1000;
