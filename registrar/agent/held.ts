@@ -14,8 +14,11 @@ type Position =
   | { readonly type: "unwritten" }
   /** Etcd has it so. A write, the loss of the lease or a move to another agent ends this. */
   | { readonly type: "written"; readonly lease: PoolLease; readonly modRevision: number }
-  /** A write was not answered: etcd has what was there before or what was written. The next write reads first. */
-  | { readonly type: "uncertain"; readonly lease: PoolLease }
+  /**
+   * A write was not answered: etcd has what was there before or what was written, or will have it yet, as long as the
+   * sentinel stands at the revision it had then. The next write moves the sentinel, and reads, first.
+   */
+  | { readonly type: "uncertain"; readonly lease: PoolLease; readonly sentinelRevision: number }
   /** Its lease has ended. It is put again under another. */
   | { readonly type: "lost" };
 

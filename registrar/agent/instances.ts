@@ -63,16 +63,27 @@ export function createInstances({ pool, writes, journal, onForget, recover }: In
     const { position } = held;
     const uncertain = position.type === "uncertain";
     if (position.type === "written") return { lease: position.lease, expected: position.modRevision };
+    if (uncertain) await fenceOff(position);
     if (uncertain && position.lease.state === "open") return { lease: position.lease, expected: undefined };
     const lease = await pool.acquire(held.ref.namespace, held.key);
     return { lease, expected: uncertain ? undefined : 0 };
+  }
+
+  /** Once for all writes of unknown outcome under a lease: they often fail together. */
+  async function fenceOff({
+    lease,
+    sentinelRevision,
+  }: Extract<Held["position"], { type: "uncertain" }>): Promise<void> {
+    if (lease.state === "open" && lease.sentinelRevision === sentinelRevision) await writes.fence(lease);
   }
 
   /** Takes the outcome of a write under `lease`, which may have ended in the meantime. */
   function settle(held: Held, lease: PoolLease, modRevision: number | undefined): void {
     if (lease.state === "open") {
       held.position =
-        modRevision === undefined ? { type: "uncertain", lease } : { type: "written", lease, modRevision };
+        modRevision === undefined
+          ? { type: "uncertain", lease, sentinelRevision: lease.sentinelRevision }
+          : { type: "written", lease, modRevision };
     } else {
       loseOne(held);
     }
@@ -154,7 +165,7 @@ export function createInstances({ pool, writes, journal, onForget, recover }: In
       if (position.type === "written" || position.type === "uncertain") {
         const { lease } = position;
         try {
-          if (position.type === "uncertain") await writes.fence(lease);
+          if (position.type === "uncertain") await fenceOff(position);
           const expected = position.type === "written" ? position.modRevision : undefined;
           await writes.remove({ key: held.key, lease, expected });
         } catch (error) {

@@ -77,6 +77,41 @@ describe("a write whose answer was lost", () => {
     expect(stored(a)?.status).toBe("up");
   });
 
+  it("does nothing when it reaches etcd after its instance was registered again and then deregistered", async () => {
+    const { etcd, agent, stored } = agentOnMemory();
+    await agent.register(ref("other"), request({ ttlSeconds: 600 }));
+    const transact = etcd.transact.bind(etcd);
+    let late = () => Promise.resolve<unknown>(undefined);
+    etcd.transact = (...call) => {
+      late = () => transact(...call);
+      return Promise.reject(new EtcdError("unavailable", "timed out"));
+    };
+    await expect(agent.register(a, request())).rejects.toMatchObject(unavailable);
+    etcd.transact = transact;
+    await agent.register(a, request());
+    await agent.deregister(a);
+    await late();
+    expect(stored(a)).toBeUndefined();
+  });
+
+  it("is fenced off once for all that failed together", async () => {
+    const { etcd, agent } = agentOnMemory();
+    await agent.register(ref("other"), request({ ttlSeconds: 600 }));
+    const refs = Array.from({ length: 100 }, (_, index) => ref(`i${index}`));
+    etcd.fault = answerLost;
+    await Promise.allSettled(refs.map((each) => agent.register(each, request())));
+    etcd.fault = well;
+    const transact = etcd.transact.bind(etcd);
+    let fences = 0;
+    etcd.transact = (compares, success, failure) => {
+      if (success.some(({ type, key }) => type === "put" && key.startsWith("/fingerpost/_agents/"))) fences += 1;
+      return transact(compares, success, failure);
+    };
+    const answers = await Promise.all(refs.map((each) => agent.register(each, request())));
+    expect(answers).toHaveLength(100);
+    expect(fences).toBe(1);
+  });
+
   it("is cleaned up although the answer to the clean-up is lost as well, and its lease serves on", async () => {
     const { etcd, agent, stored, leaseOf, live } = agentOnMemory();
     await agent.register(ref("other"), request({ ttlSeconds: 600 }));

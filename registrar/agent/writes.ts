@@ -59,7 +59,10 @@ export interface Writes {
   put(request: PutRequest): Promise<PutOutcome>;
   /** Deletes the key if it is still ours. One that is gone or has moved is left as it is: that is success too. */
   remove(request: RemoveRequest): Promise<void>;
-  /** Makes writes under this lease that are still on their way come to nothing, by moving its sentinel. */
+  /**
+   * Makes writes under this lease that are still on their way come to nothing, by moving its sentinel. Asked for again
+   * meanwhile, it is the same one.
+   */
   fence(lease: PoolLease): Promise<void>;
   /**
    * Up to 127 writes, and what `lead` adds, in one transaction; again without those that have moved until it passes.
@@ -76,6 +79,7 @@ export interface WritesOptions {
 }
 
 export function createWrites({ etcd, pool, clock, random }: WritesOptions): Writes {
+  const fences = new Map<PoolLease, Promise<void>>();
   const transactTogether = groupTransactions((...call) => etcd.transact(...call));
 
   interface Found {
@@ -114,6 +118,21 @@ export function createWrites({ etcd, pool, clock, random }: WritesOptions): Writ
     return { entry: result.results[0], sentinel: result.results[1] };
   }
 
+  async function moveSentinel(lease: PoolLease): Promise<void> {
+    const sentinel: Operation = {
+      type: "put",
+      key: lease.sentinelKey,
+      value: lease.sentinelValue,
+      lease: lease.id,
+    };
+    await inRounds(async () => {
+      const result = await etcd.transact([sentinelAt(lease)], [sentinel], [{ type: "get", key: lease.sentinelKey }]);
+      if (result.succeeded) lease.sentinelRevision = Math.max(lease.sentinelRevision, result.revision);
+      else if (pool.confirms(lease, result.results[0])) return undefined;
+      return "done";
+    });
+  }
+
   return {
     async put({ key, lease, expected: expectedFirst, valueAfter, create, takeOver }) {
       let expected = expectedFirst;
@@ -129,13 +148,8 @@ export function createWrites({ etcd, pool, clock, random }: WritesOptions): Writ
         if (!existing) {
           if (!create) return { type: "absent" };
           expected = 0;
-        } else if (
-          expectedFirst !== undefined &&
-          existing.lease === lease.id &&
-          existing.value === valueAfter(existing)
-        ) {
-          // An earlier put of the same that was not answered in time. Where another write may still be on its way, it is
-          // put once more: at this revision a late delete, or a put of something else, would still pass.
+        } else if (existing.lease === lease.id && existing.value === valueAfter(existing)) {
+          // An earlier put of the same that was not answered in time.
           return { type: "written", modRevision: existing.modRevision, value: existing.value, created: false };
         } else if (takeOver || pool.isOurs(existing.lease)) {
           expected = existing.modRevision;
@@ -158,19 +172,12 @@ export function createWrites({ etcd, pool, clock, random }: WritesOptions): Writ
       });
     },
 
-    async fence(lease) {
-      const sentinel: Operation = {
-        type: "put",
-        key: lease.sentinelKey,
-        value: lease.sentinelValue,
-        lease: lease.id,
-      };
-      await inRounds(async () => {
-        const result = await etcd.transact([sentinelAt(lease)], [sentinel], [{ type: "get", key: lease.sentinelKey }]);
-        if (result.succeeded) lease.sentinelRevision = Math.max(lease.sentinelRevision, result.revision);
-        else if (pool.confirms(lease, result.results[0])) return undefined;
-        return "done";
-      });
+    fence(lease) {
+      const underWay = fences.get(lease);
+      if (underWay) return underWay;
+      const fence = moveSentinel(lease).finally(() => fences.delete(lease));
+      fences.set(lease, fence);
+      return fence;
     },
 
     async batch(fence, lead, itemsFirst) {
