@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { AGENTS_PREFIX, instanceKey } from "../../contract/etcd-keys.ts";
 import { parseRegistrationRequest } from "../../contract/registration.ts";
@@ -11,6 +13,7 @@ import { until } from "../../test/support/until.ts";
 
 const a = ref("a");
 const b = ref("b");
+const other = ref("a", "web", "other");
 const checked = parseRegistrationRequest({
   address: "10.0.0.1",
   port: 80,
@@ -33,7 +36,7 @@ function setUp() {
   const fail = () => (outcome = failed("connection refused"));
   const start = () => startRun({ dir, etcd, clock, probe: async () => outcome });
   const taken = (run: Run) => until("it is taken up", () => run.agent.counts().takingUp === 0);
-  return { clock, etcd, stored, live, start, taken, fail };
+  return { dir, clock, etcd, stored, live, start, taken, fail };
 }
 
 describe("two agents on one state where no lock reaches", () => {
@@ -274,6 +277,34 @@ describe("what an earlier run held", () => {
     expect(stored()).toBeUndefined();
     expect(second.agent.counts().instances).toBe(0);
     await Promise.all([first.bury(), second.bury()]);
+  });
+
+  it("under a lease whose latest line is damaged goes on, since the state names the run that took it", async () => {
+    const { dir, etcd, stored, live, start, taken } = setUp();
+    const first = await start();
+    await first.agent.register(a, lasting);
+    await first.agent.register(other, checked);
+    await live(30);
+    const [before, otherBefore] = [stored(a), stored(other)];
+    first.kill();
+    const second = await start();
+    await taken(second);
+    second.kill();
+    const path = join(dir, "journal");
+    const lines = readFileSync(path, "utf8").split("\n");
+    const about = (lease = "") => lines.flatMap((line, at) => (line.includes(`"lease","id":"${lease}"`) ? [at] : []));
+    const [, ...later] = about(before?.lease);
+    expect(later).toHaveLength(2);
+    for (const at of later) lines[at] = "x";
+    writeFileSync(path, lines.join("\n"));
+    const third = await start();
+    await taken(third);
+    expect(third.renewed).toEqual(new Set([before?.lease, otherBefore?.lease]));
+    const revision = etcd.revision();
+    await third.agent.heartbeat(a);
+    await live(60);
+    expect([stored(a), stored(other), etcd.revision()]).toEqual([before, otherBefore, revision]);
+    await Promise.all([first.bury(), second.bury(), third.bury()]);
   });
 
   it("is not in the state of one that has left", async () => {

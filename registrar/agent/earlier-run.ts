@@ -132,6 +132,7 @@ export function resumeEarlierRun(options: EarlierRunOptions): EarlierRun {
     etcd,
     pool,
     journal,
+    agent,
     leases: stored.leases.values(),
     after: journal.open(records),
     clock,

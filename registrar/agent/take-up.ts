@@ -6,7 +6,7 @@ import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
 import { EtcdError, type Etcd, type EtcdErrorCode, type KeyValue } from "../etcd/port.ts";
 import type { LeasePool, PoolLease, Sentinel, TakenUpLease } from "./lease-pool.ts";
-import { leaseRecord, type StateJournal, type StoredLease } from "./state/records.ts";
+import { leaseRecord, sentinelRun, type StateJournal, type StoredLease } from "./state/records.ts";
 
 /** Leases taken up at a time: enough to hide round trips, few enough for an etcd to which all agents come back at once. */
 const LEASES_MAX = 8;
@@ -18,6 +18,8 @@ export interface TakeUpOptions {
   readonly etcd: Etcd;
   readonly pool: LeasePool;
   readonly journal: StateJournal;
+  /** The name of this agent. */
+  readonly agent: string;
   readonly leases: Iterable<StoredLease>;
   /** Nothing is done before. */
   readonly after: Promise<void>;
@@ -33,7 +35,8 @@ export interface TakeUpOptions {
 /**
  * Makes the leases of an earlier run those of this one. For each the sentinel is compared with what that run had put
  * and replaced by ours, in one transaction: from then on nothing that an earlier process may still send, or another one
- * that read the same state, is carried out. A lease that has ended, or has another's sentinel, is left as it is.
+ * that read the same state, is carried out. Ours is a sentinel that the state names, or one of a run that it names. A
+ * lease that has ended, or has another sentinel, is left as it is.
  */
 export interface TakeUp {
   /** Resolves once every lease is dealt with, or on `close`. */
@@ -46,10 +49,14 @@ export interface TakeUp {
 }
 
 export function startTakeUp(options: TakeUpOptions): TakeUp {
-  const { etcd, pool, journal, clock, random, log, onFound, onDone } = options;
+  const { etcd, pool, journal, agent, clock, random, log, onFound, onDone } = options;
   const stop = new AbortController();
   const left = new Map<string, StoredLease>();
-  for (const lease of options.leases) left.set(lease.id, lease);
+  const runs = new Set<string>();
+  for (const lease of options.leases) {
+    left.set(lease.id, lease);
+    for (const sentinel of lease.sentinels) runs.add(sentinelRun(sentinel)?.incarnation ?? "");
+  }
   let taken = 0;
   let told = "";
 
@@ -88,7 +95,8 @@ export function startTakeUp(options: TakeUpOptions): TakeUp {
   ): Promise<void> {
     const { entry } = await etcd.get(key);
     if (!entry) return drop(id, "it has ended");
-    if (entry.lease !== id || !sentinels.includes(entry.value)) return drop(id, "it is another's by now");
+    if (entry.lease !== id) return drop(id, "its sentinel is not on it any more");
+    if (!sentinels.includes(entry.value) && !isOfKnownRun(entry.value)) return drop(id, whyLeft(entry.value));
     if (entry.value !== value) {
       // Before etcd has it: a start that knew only the former one would take the lease for another's.
       note({ type: "lease", id, namespace, ttlSeconds, sentinels: [entry.value, value] });
@@ -119,6 +127,18 @@ export function startTakeUp(options: TakeUpOptions): TakeUp {
     left.delete(own.id);
     for (const entry of entries) onFound(lease, entry);
     taken += 1;
+  }
+
+  /** The line that named it is lost. What else that run has left is in the state, so it was the state's as well. */
+  function isOfKnownRun(sentinel: string): boolean {
+    const putBy = sentinelRun(sentinel);
+    return putBy?.agent === agent && runs.has(putBy.incarnation);
+  }
+
+  /** Nobody can tell from here whether a run that the state does not name is over. */
+  function whyLeft(sentinel: string): string {
+    if (sentinelRun(sentinel)?.agent !== agent) return "its sentinel is another agent's";
+    return "its sentinel is of a run that the state does not name: left to that, it ends by itself if that is over";
   }
 
   function note(record: StoredLease): void {

@@ -8,7 +8,19 @@ import { checkStateDirectory, openStateDirectory } from "./directory.ts";
 import { agentRecord, encodeRecord } from "./records.ts";
 
 const good = encodeRecord(agentRecord("host-7070", false));
-const lease = encodeRecord({ type: "lease", id: "1", namespace: "default", ttlSeconds: 30, sentinels: ["x"] });
+const leaseOf = (id: string, sentinel = "x") =>
+  encodeRecord({ type: "lease", id, namespace: "default", ttlSeconds: 30, sentinels: [sentinel] });
+const lease = leaseOf("1");
+const otherLease = leaseOf("2");
+const instance = encodeRecord({
+  type: "instance",
+  namespace: "default",
+  service: "web",
+  instance: "a",
+  liveness: { type: "none" },
+  source: "api",
+  value: "{}",
+});
 
 function setUp() {
   const dir = join(temporaryFolder(), "state");
@@ -64,19 +76,25 @@ describe("a journal that is found", () => {
     expect(lines).toMatchObject([{ level: "warn", fields: { bytes: 20 } }]);
   });
 
-  it("corrupt is set aside and named, and what stands before the damage is taken as behind", async () => {
+  it("corrupt is set aside and told, and what stands before and after the damage is taken as behind", async () => {
     const { dir, lines, open, write } = setUp();
-    const corrupt = good + lease + "garbage\n" + lease.replace("1", "2");
+    const corrupt = good + lease + "garbage\n" + instance + "garbage\n" + otherLease;
     write("journal", corrupt);
     const stored = await open();
     expect(stored).toMatchObject({ agent: "host-7070", behind: true });
-    expect([...stored.leases.keys()]).toEqual(["1"]);
+    expect([...stored.leases.keys()]).toEqual(["1", "2"]);
     const [line] = lines;
-    expect(line).toMatchObject({ level: "error", fields: { line: 3, kept: { leases: 1, instances: 0 } } });
+    expect(line).toMatchObject({ level: "error", fields: { line: 3, lines: 2, kept: { leases: 2, instances: 1 } } });
     const path = String(line?.fields["path"]);
     expect(path).toMatch(/journal\.corrupt-2026-01-01T00-00-00-000Z$/);
     expect(path.startsWith(dir)).toBe(true);
     expect(readFileSync(path, "utf8")).toBe(corrupt);
+  });
+
+  it("whose first line is damaged has its agent's name from a lease", async () => {
+    const { open, write } = setUp();
+    write("journal", "garbage\n" + lease + leaseOf("2", '{"agent":"host-7070","incarnation":"r"}'));
+    expect(await open()).toMatchObject({ agent: "host-7070", behind: true });
   });
 
   it("corrupt again and again leaves three of them, the last ones", async () => {

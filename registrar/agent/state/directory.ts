@@ -74,11 +74,11 @@ export async function loadState(files: StateFiles, log: Log, clock: Clock): Prom
       log.warn({ bytes: damage.bytes }, "the last line of the state was not written to its end, and is left out");
     }
     if (damage?.type === "corrupt") {
-      const { line, reason } = damage;
+      const { line, reason, lines } = damage;
       const kept = { leases: stored.leases.size, instances: stored.instances.size };
       log.error(
-        { path: await setAside(files, name, clock, log), line, reason, kept },
-        "the state is corrupt, set aside",
+        { path: await setAside(files, name, clock, log), line, reason, lines, kept },
+        "the state is damaged: the rest of it is used, and a copy is set aside",
       );
     }
     const behind = stored.behind || name === "behind" || damage?.type === "corrupt";

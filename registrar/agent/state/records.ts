@@ -50,6 +50,12 @@ const recordSchema = v.variant("type", [
   v.strictObject({ type: v.literal("instance-gone"), ...ref }),
 ]);
 
+const sentinelSchema = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({ agent: nameSchema, incarnation: v.pipe(v.string(), v.minLength(1)) }),
+);
+
 export type StateRecord = v.InferOutput<typeof recordSchema>;
 type RecordOf<Type extends StateRecord["type"]> = Extract<StateRecord, { readonly type: Type }>;
 export type StoredLease = RecordOf<"lease">;
@@ -107,18 +113,20 @@ export function encodeRecord(record: StateRecord): string {
   return `${checksum(json)}${json}\n`;
 }
 
-/** Throws what is wrong with a line, which is given without its end. */
+/** Whether a line, which is given without its end, is as it was written. */
+export function isIntact(line: Buffer): boolean {
+  return line.toString("latin1", 0, CHECKSUM_LENGTH) === checksum(line.subarray(CHECKSUM_LENGTH));
+}
+
+/** What an intact line says; throws for one that is no record of this version. */
 export function decodeRecord(line: Buffer): StateRecord {
-  const json = line.subarray(CHECKSUM_LENGTH);
-  if (line.toString("latin1", 0, CHECKSUM_LENGTH) !== checksum(json)) throw new Error("its checksum is wrong");
-  const parsed = v.safeParse(recordSchema, JSON.parse(json.toString()));
+  const parsed = v.safeParse(recordSchema, JSON.parse(line.toString("utf8", CHECKSUM_LENGTH)));
   if (!parsed.success) throw new Error(`it is no record of version ${VERSION}: ${parsed.issues[0].message}`);
   return parsed.output;
 }
 
-/** Takes a record into what is stored; throws for a first one that is not the agent's. */
+/** Takes a record into what is stored. */
 export function applyRecord(stored: Stored, record: StateRecord): void {
-  if (stored.agent === undefined && record.type !== "agent") throw new Error("the agent's name does not come first");
   switch (record.type) {
     case "agent":
       stored.agent = record.name;
@@ -136,6 +144,12 @@ export function applyRecord(stored: Stored, record: StateRecord): void {
     case "instance-gone":
       stored.instances.delete(instanceKey(record));
   }
+}
+
+/** Which run of which agent put a sentinel; undefined for a value that is none of ours. */
+export function sentinelRun(value: string): { readonly agent: string; readonly incarnation: string } | undefined {
+  const parsed = v.safeParse(sentinelSchema, value);
+  return parsed.success ? parsed.output : undefined;
 }
 
 function checksum(json: string | Buffer): string {
