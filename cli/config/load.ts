@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
 import { messageOf } from "../../kernel/errors.ts";
-import { settings, settingsOf, type ProcessName, type Setting } from "./settings.ts";
+import type { ProcessName, Setting } from "./setting.ts";
+import { settings, settingsOf } from "./settings.ts";
 
 export const CONFIG_FILE_DEFAULT = "fingerpost.toml";
 

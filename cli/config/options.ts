@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { CONFIG_FILE_DEFAULT, loadConfig, type ConfigValues } from "./load.ts";
-import { settingsOf, type ProcessName, type Setting } from "./settings.ts";
+import type { ProcessName, Setting } from "./setting.ts";
+import { settingsOf } from "./settings.ts";
 
 /** Gives a process' command its flags, and a help that names the variable and the default of each setting. */
 export function addSettings(command: Command, process: ProcessName): void {

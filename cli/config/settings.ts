@@ -1,32 +1,13 @@
 import * as v from "valibot";
 import { nameSchema } from "../../contract/names.ts";
 import { LOG_LEVELS } from "../../node/log.ts";
-import { GUARD_DEFAULT as G } from "../../registrar/publisher/guard/limits.ts";
+import { registrarSettings } from "./registrar-settings.ts";
 import { bearer, flagged, httpUrl, keyList, listenAddress, redisUrl, secureUrl, text, whole } from "./rules.ts";
-
-/** The processes and commands that read fingerpost.toml. */
-export type ProcessName = "registrar" | "gateway" | "resolver" | "etcd-setup";
-
-/**
- * One setting: where it stands in fingerpost.toml (`section.key`, or a bare key at the top), the environment variable
- * and the flag that override it, and the rule it obeys. A secret has no flag, since arguments show in process lists,
- * and can be given by file: the variable with `_FILE` appended.
- */
-export interface Setting {
-  readonly path: string;
-  /** Absent of `tables`, which no variable can hold. */
-  readonly env?: string;
-  readonly flag?: string;
-  readonly kind: "text" | "list" | "number" | "boolean" | "tables";
-  readonly schema: v.GenericSchema;
-  readonly default?: string | number | boolean | readonly string[];
-  readonly help: string;
-  readonly secret?: true;
-  readonly processes: readonly ProcessName[];
-}
+import type { ProcessName, Setting } from "./setting.ts";
 
 const all: readonly ProcessName[] = ["registrar", "gateway", "resolver"];
 
+/** All of them, in the order in which help lists them. */
 export const settings: readonly Setting[] = [
   {
     path: "namespace",
@@ -184,158 +165,7 @@ export const settings: readonly Setting[] = [
     secret: true,
     processes: [process],
   })),
-  {
-    path: "registrar.role",
-    env: "FINGERPOST_ROLE",
-    flag: "--role <role>",
-    kind: "text",
-    schema: v.picklist(["both", "agent", "publisher"], "must be both, agent or publisher"),
-    default: "both",
-    help: "agent registers instances, publisher follows etcd and publishes to Redis",
-    processes: ["registrar", "etcd-setup"],
-  },
-  {
-    path: "registrar.lease_ttl_seconds",
-    env: "FINGERPOST_LEASE_TTL_SECONDS",
-    flag: "--lease-ttl-seconds <n>",
-    kind: "number",
-    schema: whole(5, 3600, "seconds"),
-    default: 30,
-    help: "how long etcd keeps an agent's instances after the agent died",
-    processes: ["registrar"],
-  },
-  {
-    path: "registrar.audit_interval_seconds",
-    env: "FINGERPOST_AUDIT_INTERVAL_SECONDS",
-    flag: "--audit-interval-seconds <n>",
-    kind: "number",
-    schema: whole(1, 86_400, "seconds"),
-    default: 300,
-    help: "how often the publisher compares Redis and etcd with what it holds, and mends what differs",
-    processes: ["registrar"],
-  },
-  {
-    path: "registrar.drain_seconds",
-    env: "FINGERPOST_DRAIN_SECONDS",
-    flag: "--drain-seconds <n>",
-    kind: "number",
-    schema: whole(1, 3600, "seconds"),
-    default: 30,
-    help: "how long a draining instance stays before it is removed",
-    processes: ["registrar"],
-  },
-  {
-    path: "registrar.down_seconds",
-    env: "FINGERPOST_DOWN_SECONDS",
-    flag: "--down-seconds <n>",
-    kind: "number",
-    schema: whole(1, 86_400, "seconds"),
-    help: "how long an instance without heartbeats stays as down before it is removed; left out, ttlSeconds of the instance, 10 at least",
-    processes: ["registrar"],
-  },
-  {
-    path: "registrar.check_concurrency",
-    env: "FINGERPOST_CHECK_CONCURRENCY",
-    flag: "--check-concurrency <n>",
-    kind: "number",
-    schema: whole(1, 4096, "checks"),
-    default: 256,
-    help: "health checks under way at a time, each on one connection",
-    processes: ["registrar"],
-  },
-  {
-    path: "registrar.check_ca",
-    env: "FINGERPOST_CHECK_CA",
-    flag: "--check-ca <file>",
-    kind: "text",
-    schema: text,
-    help: "PEM file of the authorities that health checks over TLS trust; left out, those of the system",
-    processes: ["registrar"],
-  },
-  {
-    path: "registrar.state_dir",
-    env: "FINGERPOST_STATE_DIR",
-    flag: "--state-dir <folder>",
-    kind: "text",
-    schema: text,
-    help: "where registrations outlive a restart, of this registrar only; left out, every service registers again",
-    processes: ["registrar"],
-  },
-  {
-    path: "registrar.adopt",
-    env: "FINGERPOST_ADOPT",
-    flag: "--adopt",
-    kind: "boolean",
-    schema: flagged,
-    default: false,
-    help: "take over a Redis that another etcd's publisher still keeps alive",
-    processes: ["registrar"],
-  },
-  {
-    path: "registrar.leave",
-    env: "FINGERPOST_LEAVE",
-    flag: "--leave",
-    kind: "boolean",
-    schema: flagged,
-    default: false,
-    help: "deregister every instance on the way out, instead of leaving them to the next start",
-    processes: ["registrar"],
-  },
-  ...(
-    [
-      [
-        "window_seconds",
-        1,
-        3600,
-        "seconds",
-        G.windowSeconds,
-        "instances that depart unplanned within this are judged together",
-      ],
-      [
-        "service_percent",
-        1,
-        100,
-        "percent",
-        G.servicePercent,
-        "of a service, how much may depart unplanned in the window",
-      ],
-      [
-        "catalog_percent",
-        1,
-        100,
-        "percent",
-        G.catalogPercent,
-        "of a namespace, how much may depart unplanned in the window",
-      ],
-      [
-        "hold_seconds",
-        10,
-        86_400,
-        "seconds",
-        G.holdSeconds,
-        "longest that an instance past these is held back and served",
-      ],
-      ["probe_seconds", 0, 600, "seconds", G.probeSeconds, "how often held instances are tried by TCP; 0 for never"],
-    ] as const
-  ).map(([key, least, most, unit, value, help]): Setting => ({
-    path: `guard.${key}`,
-    env: `FINGERPOST_GUARD_${key.toUpperCase()}`,
-    flag: `--guard-${key.replaceAll("_", "-")} <n>`,
-    kind: "number",
-    schema: whole(least, most, unit),
-    default: value,
-    help,
-    processes: ["registrar"],
-  })),
-  {
-    path: "registrar.services",
-    kind: "tables",
-    // Each table obeys the rules of a registration, which say more of where they are broken.
-    schema: v.array(v.unknown(), "must be tables, [[registrar.services]]"),
-    default: [],
-    help: "[[registrar.services]]: instances to register, with the fields of a PUT, service and namespace; read again on SIGHUP",
-    processes: ["registrar"],
-  },
+  ...registrarSettings,
   {
     path: "gateway.read_only_token",
     env: "FINGERPOST_READ_ONLY_TOKEN",

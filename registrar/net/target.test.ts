@@ -26,6 +26,9 @@ describe("a target", () => {
     "64:ff9b::169.254.169.254",
     "2002:a9fe:a9fe::1",
     "fd00:ec2::254",
+    "fd20:ce::254",
+    "100.100.100.200",
+    "168.63.129.16",
   ])("is never %s, be it registered so or what a name leads to", async (address) => {
     await expect(resolveTarget(address)).rejects.toMatchObject({ code: "permission_denied" });
     await expect(resolveTarget("web.internal", leadingTo(address))).rejects.toThrow(/"web\.internal"/);

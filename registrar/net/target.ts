@@ -20,8 +20,12 @@ refused.addAddress("255.255.255.255");
 refused.addSubnet("fe80::", 10, "ipv6");
 refused.addSubnet("ff00::", 8, "ipv6");
 refused.addAddress("::", "ipv6");
-// AWS serves credentials over IPv6 here, outside of what is link-local.
+// Clouds that serve credentials, or the host itself, outside of what is link-local: AWS and GCP over IPv6, Alibaba, Azure.
+// No list of them is complete; who may register decides.
 refused.addAddress("fd00:ec2::254", "ipv6");
+refused.addAddress("fd20:ce::254", "ipv6");
+refused.addAddress("100.100.100.200");
+refused.addAddress("168.63.129.16");
 // 169.254.0.0/16 once more, inside of what translates IPv4 (RFC 6052, RFC 3056, RFC 4291).
 refused.addSubnet("64:ff9b::a9fe:0", 112, "ipv6");
 refused.addSubnet("2002:a9fe::", 32, "ipv6");
