@@ -8,6 +8,7 @@ import { CLUSTER_KEY, instanceKey, sentinelKey } from "../../contract/etcd-keys.
 import { encodeRegistration, type Registration } from "../../contract/registration.ts";
 import type { Etcd, Operation } from "../../registrar/etcd/port.ts";
 import type { GuardShown } from "../../registrar/publisher/guard/desk.ts";
+import { GUARD_DEFAULT } from "../../registrar/publisher/guard/limits.ts";
 import { createDirectStore } from "../../registrar/publisher/redis-direct.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
 import type { Registrar, RegistrarConfig } from "../../registrar/run.ts";
@@ -180,7 +181,9 @@ describe("an operator", () => {
     });
     expect(body.holds.map(({ service, id }) => `${service}/${id}`)).toEqual(["api/1", "web/1", "web/2", "web/3"]);
     expect(body.holds[0]).toMatchObject({ namespace: "default", cause: "lease", agent: "an-agent" });
-    expect(Date.parse(body.holds[0]?.until ?? "") - Date.parse(body.holds[0]?.since ?? "")).toBe(600_000);
+    expect(Date.parse(body.holds[0]?.until ?? "") - Date.parse(body.holds[0]?.since ?? "")).toBe(
+      GUARD_DEFAULT.holdSeconds * 1000,
+    );
     expect(body.holds[0]?.reasons.join(" ")).toContain("Its agent an-agent has not come back.");
 
     const first = (await show(registrar, "/v1/namespaces/default/guard?limit=3")).body;

@@ -9,7 +9,10 @@ export interface GuardSettings {
   readonly servicePercent: number;
   /** Of a namespace's instances, which may depart in a window; CATALOG_DEPARTURES_MIN always may. */
   readonly catalogPercent: number;
-  /** Longest that an instance is held. Too short for an incident, and it empties services; a ghost lives no longer. */
+  /**
+   * Longest that an instance is held. Shorter than it takes people to end an incident, and services are emptied in the
+   * middle of it; a ghost that no probe tells of lives as long.
+   */
   readonly holdSeconds: number;
   /**
    * About how often held instances are probed, and a few live ones beside them; 0 for never. A dead host is let go after
@@ -22,7 +25,7 @@ export const GUARD_DEFAULT: GuardSettings = {
   windowSeconds: 60,
   servicePercent: 25,
   catalogPercent: 2,
-  holdSeconds: 600,
+  holdSeconds: 1800,
   probeSeconds: 10,
 };
 
