@@ -1,12 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Check } from "../../contract/check.ts";
 import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
-import {
-  decodeRegistration,
-  encodeRegistration,
-  type Registration,
-  type RegistrationRequest,
-} from "../../contract/registration.ts";
+import { encodeRegistration, type Registration, type RegistrationRequest } from "../../contract/registration.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { within } from "../../kernel/deadline.ts";
 import { FingerpostError, messageOf } from "../../kernel/errors.ts";
@@ -14,13 +9,14 @@ import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
 import type { Etcd, KeyValue } from "../etcd/port.ts";
 import { startAudit } from "./audit.ts";
-import { isFromFile, mustRegister, toCallerError, unavailable } from "./caller-errors.ts";
+import { isFromFile, isTaken, mustRegister, toCallerError, unavailable } from "./caller-errors.ts";
 import { asChecked } from "./causes.ts";
 import { createProber, type Probe } from "./checks/prober.ts";
 import type { CheckOutcome } from "./checks/outcome.ts";
 import { createDepartures } from "./departures.ts";
 import {
   livenessOf,
+  registrationOf,
   toRegistration,
   withStatus,
   type Held,
@@ -112,6 +108,8 @@ export interface Agent {
    * What the file has registered only the file changes: everybody else is refused with `conflict`.
    */
   register(ref: InstanceRef, request: RegistrationRequest, liveness?: Liveness, source?: Source): Promise<Registered>;
+  /** The same, and leaves an instance that another agent has to that: it rejects with `conflict`. */
+  registerIfFree: Agent["register"];
   /** Puts an instance that is down up again; otherwise writes nothing. Of a checked one it only tells that it is held. */
   heartbeat(ref: InstanceRef): Promise<void>;
   /** Puts the instance as `draining`; it is removed after a grace time, unless it registers again. */
@@ -204,9 +202,15 @@ export function createAgent(options: AgentOptions): Agent {
     }
   }
 
-  async function put(held: Held, registration: (existing: KeyValue | undefined) => Registration): Promise<boolean> {
-    const outcome = await instances.write(held, { registrationAfter: registration, create: true, takeOver: true });
-    return outcome === "created";
+  async function put(
+    held: Held,
+    registrationAfter: (existing: KeyValue | undefined) => Registration,
+    takeOver: boolean,
+  ): Promise<boolean> {
+    const outcome = await instances.write(held, { registrationAfter, create: true, takeOver });
+    if (outcome === "created" || outcome === "replaced") return outcome === "created";
+    instances.forget(held);
+    throw isTaken(held.ref);
   }
 
   async function changeStatus(held: Held, status: "up" | "draining"): Promise<void> {
@@ -252,6 +256,7 @@ export function createAgent(options: AgentOptions): Agent {
     request: RegistrationRequest,
     by: Liveness,
     source: Source,
+    takeOver: boolean,
   ): Promise<boolean> {
     refuseOther(ref, source);
     const key = instanceKey(ref);
@@ -274,10 +279,14 @@ export function createAgent(options: AgentOptions): Agent {
     try {
       const isThere = known?.confirmed || known?.position.type === "written";
       const registered = isThere ? known.registration : undefined;
-      const created = await put(held, (existing) => {
-        const before = registered ?? registrationOf(existing, ref.instance);
-        return wanted(before?.registeredAt ?? now, before);
-      });
+      const created = await put(
+        held,
+        (existing) => {
+          const before = registered ?? registrationOf(existing, ref.instance);
+          return wanted(before?.registeredAt ?? now, before);
+        },
+        takeOver,
+      );
       claim(held, by, source);
       liveness.start(held);
       return created;
@@ -290,14 +299,19 @@ export function createAgent(options: AgentOptions): Agent {
 
   const earlier = resumeEarlierRun({ state, etcd, pool, instances, liveness, agent, clock, random, log });
 
-  return {
-    async register(ref, request, by = livenessOf(request), source = "api") {
+  const registering =
+    (takeOver: boolean): Agent["register"] =>
+    async (ref, request, by = livenessOf(request), source = "api") => {
       refuseUnfit(ref.instance, request, by);
       return await operate(instanceKey(ref), async () => {
-        const created = await register(ref, request, by, source);
+        const created = await register(ref, request, by, source, takeOver);
         return { created, ...liveness.viewOf(confirmed(ref)) };
       });
-    },
+    };
+
+  return {
+    register: registering(true),
+    registerIfFree: registering(false),
 
     async heartbeat(ref) {
       const held = confirmed(ref);
@@ -371,15 +385,4 @@ export function createAgent(options: AgentOptions): Agent {
       await state.journal.flushed();
     },
   };
-}
-
-function registrationOf(existing: KeyValue | undefined, id: string): Registration | undefined {
-  if (!existing) return undefined;
-  try {
-    const registration = decodeRegistration(existing.value, id);
-    return { ...registration, registeredAt: new Date(registration.registeredAt).toISOString() };
-  } catch {
-    // What is there is not a registration, and is about to be replaced by one.
-    return undefined;
-  }
 }

@@ -36,6 +36,10 @@ export function mustRegister({ service, instance }: InstanceRef): FingerpostErro
   return new FingerpostError("not_found", message);
 }
 
+export function isTaken({ service, instance }: InstanceRef): FingerpostError {
+  return new FingerpostError("conflict", `Another agent has instance "${instance}" of "${service}".`);
+}
+
 export function isFromFile({ service, instance }: InstanceRef): FingerpostError {
   const message = `Instance "${instance}" of "${service}" comes from the registrar's configuration file: change it there, and send SIGHUP.`;
   return new FingerpostError("conflict", message);

@@ -1,7 +1,13 @@
 import type { InstanceRef } from "../../contract/etcd-keys.ts";
-import type { Registration, RegistrationRequest, Status } from "../../contract/registration.ts";
+import {
+  decodeRegistration,
+  type Registration,
+  type RegistrationRequest,
+  type Status,
+} from "../../contract/registration.ts";
 import type { Check } from "../../contract/check.ts";
 import type { CheckView } from "./checks/checks.ts";
+import type { KeyValue } from "../etcd/port.ts";
 import type { PoolLease } from "./lease-pool.ts";
 
 /** Where an instance's key stands in etcd, as far as this agent knows. */
@@ -86,4 +92,16 @@ export function livenessOf({ check, ttlSeconds }: RegistrationRequest): Liveness
 export function withStatus(registration: Registration, status: Status, cause?: string): Registration {
   const { cause: _cause, status: _status, registeredAt, ...fields } = registration;
   return { ...fields, status, ...(cause === undefined ? {} : { cause }), registeredAt };
+}
+
+/** What an entry registers for the instance of this id, if that is a registration. */
+export function registrationOf(existing: KeyValue | undefined, id: string): Registration | undefined {
+  if (!existing) return undefined;
+  try {
+    const registration = decodeRegistration(existing.value, id);
+    return { ...registration, registeredAt: new Date(registration.registeredAt).toISOString() };
+  } catch {
+    // What is there is not a registration, and is about to be replaced by one.
+    return undefined;
+  }
 }

@@ -1,7 +1,7 @@
 import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
 import { createBackoff } from "../../kernel/backoff.ts";
 import { sleep, type Clock } from "../../kernel/clock.ts";
-import { messageOf } from "../../kernel/errors.ts";
+import { FingerpostError, messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
 import type { Agent } from "../agent/agent.ts";
@@ -12,8 +12,11 @@ const WRITES_MAX = 8;
 /** Between rounds, while etcd is away. */
 const BACKOFF = { baseMs: 250, capMs: 5000 };
 
+/** From one look for what another agent took to the next: half of it to one and a half, so that no two keep in step. */
+const LOOK_MS = 30_000;
+
 export interface StaticOptions {
-  readonly agent: Pick<Agent, "register" | "deregister" | "fromFile">;
+  readonly agent: Pick<Agent, "register" | "registerIfFree" | "deregister" | "fromFile">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -24,11 +27,14 @@ export interface StaticStatus {
   readonly registrations: number;
   /** Of these, and of those it no longer has: changes that etcd has not got yet. */
   readonly pending: number;
+  /** Of these: another agent has taken them. */
+  readonly moved: number;
 }
 
 /**
  * Makes what the agent holds for the file into what the file says, and goes on, with backoff, until etcd has it. What
- * has not changed is not touched, and so costs etcd nothing.
+ * has not changed is not touched, and so costs etcd nothing. What another agent takes is left to that, and is put again
+ * when etcd has it no more.
  */
 export interface StaticRegistrations {
   /** From now on the file says this. */
@@ -46,10 +52,13 @@ export function createStaticRegistrations({ agent, clock, random, log }: StaticO
   let wanted: ReadonlyMap<string, StaticRegistration> = new Map();
   /** As registered, by key: compared with what is wanted. */
   const applied = new Map<string, string>();
+  /** Another agent took these, and they are not known to be ours again. */
+  const moved = new Set<string>();
   const stop = new AbortController();
   const backoff = createBackoff({ ...BACKOFF, random });
   let changed = new AbortController();
   let running: Promise<void> | undefined;
+  let looking: Promise<void> | undefined;
   let told = "";
 
   function held(): ReadonlyMap<string, InstanceRef> {
@@ -118,19 +127,69 @@ export function createStaticRegistrations({ agent, clock, random, log }: StaticO
     });
   }
 
+  function taken(): readonly string[] {
+    const keys = held();
+    return [...applied.keys()].filter((key) => wanted.has(key) && (moved.has(key) || !keys.has(key)));
+  }
+
+  async function look(): Promise<void> {
+    while (!stop.signal.aborted) {
+      await sleep(clock, LOOK_MS * (0.5 + random()), stop.signal);
+      // What is on its way is not held either.
+      if (stop.signal.aborted || running) continue;
+      noteTaken();
+      await putWhatIsFree();
+      // The file may say otherwise since.
+      if (changes().length > 0) start();
+    }
+  }
+
+  function noteTaken(): void {
+    const fresh = taken().filter((key) => !moved.has(key));
+    for (const key of fresh) moved.add(key);
+    const [first] = fresh;
+    if (first === undefined) return;
+    log.warn(
+      { instances: fresh.length, first: wanted.get(first)?.ref },
+      "another agent has taken instances of the file, and they are put again once it has them no more: give each agent other ids, or take them back by SIGHUP",
+    );
+  }
+
+  async function putWhatIsFree(): Promise<void> {
+    for (const key of moved) {
+      const registration = wanted.get(key);
+      if (!registration || stop.signal.aborted) return;
+      const { ref, request, liveness } = registration;
+      try {
+        await agent.registerIfFree(ref, request, liveness, "file");
+        moved.delete(key);
+        log.info({ ...ref }, "instance of the file registered again: no other agent has it any more");
+      } catch (error) {
+        // The other agent has it; or etcd is away, and the rest would only wait for it.
+        if (FingerpostError.from(error).code !== "conflict") return;
+      }
+    }
+  }
+
   return {
     apply(registrations) {
-      // What another agent took is not held any more. It is taken back now, and not before, so that two never contend.
-      const keys = held();
-      for (const key of applied.keys()) if (!keys.has(key)) applied.delete(key);
+      // What another agent has is taken back now, and not by itself, so that two never contend.
+      for (const key of taken()) applied.delete(key);
+      moved.clear();
       wanted = new Map(registrations.map((registration) => [instanceKey(registration.ref), registration]));
       changed.abort();
       start();
+      looking ??= look();
     },
-    status: () => ({ registrations: wanted.size, pending: running ? changes().length : 0 }),
+    status: () => ({
+      registrations: wanted.size,
+      pending: running ? changes().length : 0,
+      moved: running ? moved.size : taken().length,
+    }),
     async close() {
       stop.abort();
       await running;
+      await looking;
     },
   };
 }
