@@ -172,7 +172,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
         headDiffers = false;
         const { epoch, revision, complete } = published.head;
         log.info({ namespace, epoch, revision, complete }, "Claimed the namespace in Redis; filling it");
-        await takeover.compare(published.services.keys());
+        await takeover.compare(published.services.keys(), result.lastBeatMs);
         const nowMs = clock.monotonic();
         const services = [...published.services.keys(), ...catalog.services(namespace), ...guard.services()];
         const changed = new Map(services.map((service) => [service, nowMs]));

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { headKey, serviceKey } from "../../contract/redis-keys.ts";
+import { systemClock } from "../../kernel/clock.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
 import { until } from "../support/until.ts";
 import type { TestNamespace } from "./fixture.ts";
@@ -84,6 +85,31 @@ describe("a change of leader", () => {
     expect(await holdsOf("web")).toEqual(before);
     await release(standby);
     expect(await statusesOf("web")).toEqual({});
+  });
+
+  it("ends no hold by a clock that is hours ahead, also when its first try to compare fails", async () => {
+    const leader = stage.start();
+    leader.put("web", "1", {}, "lease-1");
+    await live(leader);
+    leader.expire("lease-1");
+    await live(leader);
+    await leader.stop();
+
+    let failures = 0;
+    const failing: SnapshotStore = {
+      ...stage.store,
+      async evaluate(script, keys, args) {
+        if (script.includes("texts") && failures++ === 0) throw new Error("cut off");
+        return stage.store.evaluate(script, keys, args);
+      },
+    };
+    const ahead = { ...systemClock, now: () => systemClock.now() + 3 * 3600 * 1000 };
+    const standby = stage.start(failing, { clock: ahead });
+    await live(standby);
+    expect(failures).toBeGreaterThan(1);
+    standby.publisher.beat(ahead.now());
+    await live(standby);
+    expect(await statusesOf("web")).toEqual({ 1: "suspect" });
   });
 
   it("holds what was lost while nobody led, with its agent where the new leader saw it go", async () => {

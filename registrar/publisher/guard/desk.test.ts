@@ -19,6 +19,7 @@ function setUp(held: Readonly<Record<string, readonly string[]>>, flushed: () =>
         const hold = { id: "1", cause: "lease", since: clock.now(), until: clock.now() + 1000 };
         return { service, hold, registration: registration("1") };
       }),
+      clock.now(),
     );
     return [namespace, { guard, changed: () => {}, flushed }] as const;
   });

@@ -190,7 +190,7 @@ describe("a hold of a former leader", () => {
     register("l1", "web", ["up"], {}, "b");
     const since = clock.now() - 1000;
     const hold = { id: "1", cause: "lease", since, until: since + HOLD_MS, agent: "a", ttlSeconds: TTL_SECONDS };
-    guard.takeUp([{ service: "web", hold, registration: registration("1") }]);
+    guard.takeUp([{ service: "web", hold, registration: registration("1") }], clock.now());
     await clock.advance(1.5 * TTL_SECONDS * 1000);
     confirm();
     expect(guard.size()).toBe(1);
@@ -208,17 +208,31 @@ describe("a hold of a former leader", () => {
 
   it("ends when that leader said, and never later than ours would", async () => {
     const { clock, guard, confirm } = setUp();
-    guard.takeUp([found(clock.now() + 5000, clock.now() - 1000)]);
+    guard.takeUp([found(clock.now() + 5000, clock.now() - 1000)], clock.now());
     await clock.advance(4999);
     confirm();
     expect(guard.size()).toBe(1);
     await clock.advance(1);
     confirm();
     expect(guard.size()).toBe(0);
-    guard.takeUp([found(clock.now() + 100 * HOLD_MS, clock.now() + 50 * HOLD_MS)]);
+    guard.takeUp([found(clock.now() + 100 * HOLD_MS, clock.now() + 50 * HOLD_MS)], clock.now());
     await clock.advance(HOLD_MS);
     confirm();
     expect(guard.size()).toBe(0);
+  });
+
+  it("has as long left as when that leader wrote last, whatever its clock says now", async () => {
+    for (const aheadMs of [100 * HOLD_MS, -100 * HOLD_MS]) {
+      const { clock, guard, confirm } = setUp();
+      const theirsMs = clock.now() - aheadMs;
+      guard.takeUp([found(theirsMs + HOLD_MS / 2, theirsMs - HOLD_MS / 2)], theirsMs);
+      await clock.advance(0.4 * HOLD_MS - 1);
+      confirm();
+      expect(guard.size(), `ahead by ${aheadMs} ms`).toBe(1);
+      await clock.advance(0.1 * HOLD_MS + 1);
+      confirm();
+      expect(guard.size(), `ahead by ${aheadMs} ms`).toBe(0);
+    }
   });
 
   it("of an instance that its agent called down does not end by that agent's presence; one of a lost lease does", async () => {
@@ -229,7 +243,7 @@ describe("a hold of a former leader", () => {
       registration: registration(id),
     });
     register("l1", "other", ["1"]);
-    guard.takeUp([of("1", "heartbeat"), of("2", "lease"), of("3", "missing")]);
+    guard.takeUp([of("1", "heartbeat"), of("2", "lease"), of("3", "missing")], clock.now());
     await clock.advance(2 * TTL_SECONDS * 1000);
     confirm();
     expect([...guard.held("web").keys()]).toEqual(["1"]);
@@ -238,7 +252,7 @@ describe("a hold of a former leader", () => {
   it("is not begun anew by what is told of the same departure", async () => {
     const { clock, guard } = setUp();
     const first = found(clock.now() + 5000, clock.now() - 1000);
-    guard.takeUp([first]);
+    guard.takeUp([first], clock.now());
     await clock.advance(1000);
     const { service, registration: held } = first;
     guard.observe([{ type: "lost", service, registration: held, cause: "lease", revision: 5 }]);
@@ -247,7 +261,7 @@ describe("a hold of a former leader", () => {
 
   it("counts in the window as of when it began", async () => {
     const { clock, guard } = setUp({ windowSeconds: 60 });
-    guard.takeUp([found(clock.now() + HOLD_MS, clock.now() - 50_000)]);
+    guard.takeUp([found(clock.now() + HOLD_MS, clock.now() - 50_000)], clock.now());
     expect(guard.budget().departed).toBe(1);
     await clock.advance(10_000);
     expect(guard.budget().departed).toBe(0);

@@ -5,7 +5,7 @@ import type { Log } from "../../../node/log.ts";
 import type { CatalogState, Registrations } from "../catalog-state.ts";
 import type { Departure } from "./departure.ts";
 import { agentReturned, probed, type Evidence, type Exit, type HeldInstance, type ProbeResult } from "./hold.ts";
-import { CATALOG_DEPARTURES_MIN, SERVICE_DEPARTURES_MIN, type GuardSettings } from "./limits.ts";
+import { CATALOG_DEPARTURES_MIN, ELAPSED_PART_MAX, SERVICE_DEPARTURES_MIN, type GuardSettings } from "./limits.ts";
 import { createDepartureWindow } from "./window.ts";
 
 /** Why departures were held: too many of the namespace or of the service, or the last of a service. */
@@ -48,8 +48,11 @@ export interface Guard {
   observe(departures: readonly Departure[]): void;
   /** Ends the holds of instances that are registered again. To be called for every service that changed. */
   settle(services: Iterable<string>): void;
-  /** Takes up what a former leader held; one whose time is over ends with the next `tick`. */
-  takeUp(found: readonly HoldFound[]): void;
+  /**
+   * Takes up what a former leader held, for as long as it had left; one whose time is over ends with the next `tick`.
+   * `storedAtMs`: the last moment that is known by that leader's clock. Ours may be hours ahead of it.
+   */
+  takeUp(found: readonly HoldFound[], storedAtMs: number): void;
   /** Ends holds whose deadline is over or whose agent has come back without them. `confirmedAtMs`: see agentReturned. */
   tick(confirmedAtMs: number): Set<string>;
   probed(service: string, id: string, result: ProbeResult, evidence: Evidence): Set<string>;
@@ -215,21 +218,25 @@ export function createGuard(options: GuardOptions): Guard {
         for (const id of held?.keys() ?? []) if (isBack(id)) end(service, id, "registered");
       }
     },
-    takeUp(found) {
+    takeUp(found, storedAtMs) {
       const nowMs = clock.now();
+      const holdMs = settings.holdSeconds * 1000;
+      // Nobody can tell a long time without a leader from clocks that differ, and to believe too much ends every hold.
+      const elapsedMs = Math.min(Math.max(0, nowMs - storedAtMs), holdMs * ELAPSED_PART_MAX);
       for (const { service, hold: stored, registration } of found) {
-        // Another leader's clock, or settings, make no hold longer than ours would be.
-        const until = Math.min(stored.until, nowMs + settings.holdSeconds * 1000);
+        const ageMs = Math.max(0, storedAtMs + elapsedMs - stored.since);
+        // Another leader's settings, or a clock that was set meanwhile, make no hold longer than ours would be.
+        const leftMs = Math.min(Math.max(0, stored.until - storedAtMs - elapsedMs), holdMs);
         add(service, {
-          hold: { ...stored, since: Math.min(stored.since, nowMs), until },
+          hold: { ...stored, since: nowMs - ageMs, until: nowMs + leftMs },
           registration,
           calledDown: stored.cause !== "lease" && stored.cause !== "missing",
-          endsAtMs: clock.monotonic() + until - nowMs,
+          endsAtMs: clock.monotonic() + leftMs,
           refusals: 0,
           failures: 0,
           lastProbe: undefined,
         });
-        window.add(service, stored.id, Math.max(0, nowMs - stored.since));
+        window.add(service, stored.id, ageMs);
       }
       if (found.length > 0) log.info({ namespace, held: found.length }, "Holding on to what the last leader held back");
     },

@@ -29,6 +29,11 @@ export const GUARD_DEFAULT: GuardSettings = {
   probeSeconds: 10,
 };
 
+/**
+ * Of a hold, what a change of leader may take off by the clocks of both: an election at the default settings. More, and a
+ * clock that is ahead ends more; less, and time without a leader makes a hold longer.
+ */
+export const ELAPSED_PART_MAX = 0.1;
 export const SERVICE_DEPARTURES_MIN = 1;
 /** The instances of one small host: two percent of a small catalog would be none. */
 export const CATALOG_DEPARTURES_MIN = 10;

@@ -18,26 +18,31 @@ export interface Takeover {
   begin(): void;
   /**
    * Takes up what the last leader held and what it served that etcd has no more, once a run. To be called when nobody
-   * else can write to Redis any more. Rejects when Redis cannot be reached, and may then be called again.
+   * else can write to Redis any more. `lastBeatMs`: when the last leader wrote last, by its own clock. Rejects when Redis
+   * cannot be reached, and may then be called again.
    */
-  compare(services: Iterable<string>): Promise<void>;
+  compare(services: Iterable<string>, lastBeatMs: number): Promise<void>;
   /** These services changed in etcd, and this has departed from them unplanned. */
   changed(services: readonly string[], departures: readonly Departure[]): void;
 }
 
 export function createTakeover(guard: Guard, options: Omit<StoredOptions, "services">): Takeover {
   let state: State = { type: "ahead" };
+  /** Of this run's first claim: what a later one finds is the time of our own claim before. */
+  let lastBeatMsFirst: number | undefined;
   return {
     begin() {
       state = { type: "ahead" };
+      lastBeatMsFirst = undefined;
     },
-    async compare(services) {
+    async compare(services, lastBeatMs) {
       if (state.type === "done") return;
+      lastBeatMsFirst ??= lastBeatMs;
       const departures: Departure[] = [];
       state = { type: "comparing", departures };
       const found = await compareWithStored({ ...options, services });
       state = { type: "done" };
-      guard.takeUp(found.holds);
+      guard.takeUp(found.holds, lastBeatMsFirst);
       // Only the early ones have what was compared before it departed; where both have it, they know more.
       const early = new Set(departures.map(nameOf));
       guard.observe([...departures, ...found.departures.filter((departure) => !early.has(nameOf(departure)))]);
