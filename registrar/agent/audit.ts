@@ -33,6 +33,8 @@ export function startAudit({ etcd, pool, instances, queue, clock, log, intervalM
       await sleep(clock, intervalMs, stop.signal);
       for (const lease of pool.all()) {
         if (stop.signal.aborted) return;
+        // Its sentinel may not be there yet, or come at any time: the recovery sees to it.
+        if (lease.sentinelRevision === 0) continue;
         try {
           await check(lease);
         } catch (error) {

@@ -26,7 +26,10 @@ export interface PoolLease {
   readonly ttlSeconds: number;
   readonly sentinelKey: string;
   readonly sentinelValue: string;
-  /** Of the sentinel as we last wrote it. Every write under this lease compares it. */
+  /**
+   * Of the sentinel as we last wrote it. Every write under this lease compares it. 0: its first write was not answered;
+   * until a fence has settled that, nothing else is put under this lease.
+   */
   sentinelRevision: number;
   /** `open` until etcd ends it (`lost`), another process has put its own sentinel (`taken`), or we end it (`closed`). */
   state: "open" | "lost" | "taken" | "closed";
@@ -74,7 +77,8 @@ export interface LeasePool {
   acquire(namespace: string, key: string): Promise<PoolLease>;
   /**
    * A new lease with `keys` as its members. `firstWrite` writes the sentinel, with whatever goes along in the same
-   * transaction, and returns the transaction's revision. When it rejects, the lease is given up.
+   * transaction, and returns the transaction's revision, or 0 when the outcome is unknown. When it rejects, the lease is
+   * revoked.
    */
   open(
     namespace: string,
@@ -134,7 +138,7 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
 
   function noteRoom(lease: PoolLease): void {
     const leasesWithRoom = roomy.get(lease.namespace) ?? new Set();
-    if (lease.state === "open" && lease.members.size < INSTANCES_PER_LEASE_MAX) {
+    if (lease.state === "open" && lease.sentinelRevision > 0 && lease.members.size < INSTANCES_PER_LEASE_MAX) {
       roomy.set(lease.namespace, leasesWithRoom.add(lease));
     } else {
       leasesWithRoom.delete(lease);
@@ -307,6 +311,7 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
       if (lease.state !== "open") return false;
       if (sentinel?.value === lease.sentinelValue && sentinel.lease === lease.id) {
         lease.sentinelRevision = Math.max(lease.sentinelRevision, sentinel.modRevision);
+        noteRoom(lease);
         return true;
       }
       // Who takes a lease over puts the sentinel on it; anything else under its key was put by somebody else.

@@ -3,11 +3,12 @@ import { sleep, type Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
+import { EtcdError } from "../etcd/port.ts";
 import type { Held } from "./held.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
-import { INSTANCES_PER_LEASE_MAX, sentinelWrite, type LeasePool } from "./lease-pool.ts";
+import { INSTANCES_PER_LEASE_MAX, sentinelWrite, type LeasePool, type PoolLease } from "./lease-pool.ts";
 import type { TokenBucket } from "./token-bucket.ts";
-import type { Writes } from "./writes.ts";
+import { sentinelAt, type BatchItem, type Writes } from "./writes.ts";
 
 /** Batches under way at a time: enough to hide a round trip, few enough that an etcd in trouble sees little of it. */
 const BATCHES_MAX = 4;
@@ -88,38 +89,75 @@ export function createRecovery(options: RecoveryOptions): Recovery {
   }
 
   async function putAgain(namespace: string, keys: readonly string[]): Promise<void> {
-    const lost = keys.map(find).filter((held) => held?.position.type === "lost");
-    const instances = lost.filter((held) => held !== undefined);
-    if (instances.length === 0) return;
+    const instances = keys.map(find).filter((held) => held !== undefined);
+    const uncertain = Map.groupBy(instances, ({ confirmed, position }) =>
+      confirmed && position.type === "uncertain" ? position.lease : undefined,
+    );
+    for (const [lease, on] of uncertain) if (lease) await putOnceMore(lease, on);
+    const lost = instances.filter(({ position }) => position.type === "lost");
+    if (lost.length > 0) await putUnderNewLease(namespace, lost);
+  }
+
+  async function putUnderNewLease(namespace: string, instances: readonly Held[]): Promise<void> {
     const moved = new Set<string>();
+    let unanswered: EtcdError | undefined;
     const lease = await pool.open(
       namespace,
       instances.map(({ key }) => key),
       async (granted) => {
         const { compare, put } = sentinelWrite(granted);
-        const outcome = await writes.batch(
-          compare,
-          [put],
-          instances.map(({ key, value }) => ({
-            key,
-            expected: 0,
-            operation: { type: "put", key, value, lease: granted.id },
-          })),
-        );
-        if (outcome.type === "fenced") throw new Error("a new lease has a sentinel already");
-        for (const key of outcome.moved) moved.add(key);
-        return outcome.revision;
+        try {
+          const outcome = await writes.batch(compare, [put], itemsOf(instances, granted.id));
+          if (outcome.type === "fenced") throw new Error("a new lease has a sentinel already");
+          for (const key of outcome.moved) moved.add(key);
+          return outcome.revision;
+        } catch (error) {
+          if (!(error instanceof EtcdError) || error.code !== "unavailable") throw error;
+          // They may be there by now: to end the lease would take them all away a second time.
+          unanswered = error;
+          return 0;
+        }
       },
     );
+    if (unanswered) {
+      for (const held of instances) held.position = { type: "uncertain", lease, sentinelRevision: 0 };
+      throw unanswered;
+    }
+    settle(lease, instances, moved);
+  }
+
+  /** Under the lease on which they may be already. */
+  async function putOnceMore(lease: PoolLease, instances: readonly Held[]): Promise<void> {
+    await writes.fence(lease);
+    // With its lease lost they are here again, as lost ones.
+    if (lease.state !== "open") return;
+    for (const held of instances) {
+      held.position = { type: "uncertain", lease, sentinelRevision: lease.sentinelRevision };
+    }
+    const outcome = await writes.batch(sentinelAt(lease), [], itemsOf(instances, lease.id));
+    if (outcome.type === "fenced") throw new EtcdError("unavailable", "another write moved the sentinel meanwhile");
+    if (lease.state !== "open") return;
+    settle(lease, instances, new Set(outcome.moved), outcome.revision);
+  }
+
+  function settle(
+    lease: PoolLease,
+    instances: readonly Held[],
+    moved: ReadonlySet<string>,
+    modRevision = lease.sentinelRevision,
+  ): void {
     for (const held of instances) {
       if (moved.has(held.key)) {
         pool.release(lease, held.key);
         onMoved(held);
       } else {
-        held.position = { type: "written", lease, modRevision: lease.sentinelRevision };
+        held.position = { type: "written", lease, modRevision };
       }
     }
-    log.info({ namespace, lease: lease.id, instances: instances.length - moved.size }, "registered again");
+    log.info(
+      { namespace: lease.namespace, lease: lease.id, instances: instances.length - moved.size },
+      "registered again",
+    );
   }
 
   return {
@@ -130,4 +168,8 @@ export function createRecovery(options: RecoveryOptions): Recovery {
       await Promise.all(running);
     },
   };
+}
+
+function itemsOf(instances: readonly Held[], lease: string): BatchItem[] {
+  return instances.map(({ key, value }) => ({ key, expected: 0, operation: { type: "put", key, value, lease } }));
 }
