@@ -65,6 +65,10 @@ describe("a state directory", () => {
     expect(() => checkStateDirectory(join(folder, "file/state"))).toThrow(
       /file\/state" cannot hold the registrar's state: ENOTDIR/,
     );
+    // Linux makes none there, whoever asks.
+    expect(() => checkStateDirectory("/proc/nope/state")).toThrow(
+      /"\/proc\/nope\/state" cannot hold the registrar's state: ENOENT.*\/proc\/nope'/,
+    );
   });
 });
 

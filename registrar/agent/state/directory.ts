@@ -1,6 +1,6 @@
-import { accessSync, constants, mkdirSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, statSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Clock } from "../../../kernel/clock.ts";
 import { FingerpostError, messageOf } from "../../../kernel/errors.ts";
 import { tryLock, type KernelLock } from "../../../node/kernel-lock.ts";
@@ -22,11 +22,26 @@ export interface StateDirectory {
 /** Makes the directory where there is none. Throws `invalid_argument` when it is not one, or not to be written to. */
 export function checkStateDirectory(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
+    makeDirectory(path);
+    if (!statSync(path).isDirectory()) throw new Error("it is not a directory");
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (cause) {
-    const why = isErrno(cause, "EEXIST") ? "it is not a directory" : messageOf(cause);
-    throw new FingerpostError("invalid_argument", `"${path}" cannot hold the registrar's state: ${why}.`, { cause });
+    const message = `"${path}" cannot hold the registrar's state: ${messageOf(cause)}.`;
+    throw new FingerpostError("invalid_argument", message, { cause });
+  }
+}
+
+/** With the directories above it, one by one: Node's own `recursive` never ends where a file system makes none. */
+function makeDirectory(path: string): void {
+  const missing: string[] = [];
+  for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.unshift(at);
+  for (const each of missing) {
+    try {
+      mkdirSync(each, { mode: DIRECTORY_MODE });
+    } catch (error) {
+      // Somebody else made it meanwhile.
+      if (!isErrno(error, "EEXIST")) throw error;
+    }
   }
 }
 
