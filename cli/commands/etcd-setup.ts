@@ -39,7 +39,10 @@ export function addEtcdSetup(program: Command): void {
       "the user, and the name of its role [FINGERPOST_ETCD_USERNAME; etcd.username in the file; default fingerpost, with --role fingerpost-agent or fingerpost-publisher]",
     )
     .option("--certificate", "the user has no password, and comes with a client certificate of its name")
-    .option("--password-file <file>", "the new user's password; made up, for this file (0600), if it is not there")
+    .option(
+      "--password-file <file>",
+      "the new user's password; made up, for this file (0600), if it is not there; with --run",
+    )
     .option("--enable-auth", "turn authentication on at the end: shuts out whoever has no credentials");
   addSettings(command, "etcd-setup");
   command.action(async (options: EtcdSetupOptions) => {
@@ -60,6 +63,9 @@ function planOf(options: EtcdSetupOptions, values: ConfigValues): SetupPlan {
   if (options.allNamespaces && options.namespace) problems.push("--all-namespaces and --namespace: keep one");
   if (options.certificate && options.passwordFile !== undefined) {
     problems.push("--certificate and --password-file: keep one");
+  }
+  if (options.passwordFile !== undefined && !options.run) {
+    problems.push("--password-file: only with --run; what is printed without it asks for the password");
   }
   if (problems.length > 0) refuse(...problems);
   return {

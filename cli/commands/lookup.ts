@@ -7,7 +7,7 @@ import { table } from "../table.ts";
 interface LookupOptions {
   readonly namespace: string;
   readonly resolver: string;
-  readonly tag: readonly string[];
+  readonly tag?: readonly string[];
   readonly health?: "healthy" | "all" | "healthy-or-all";
   readonly json?: true;
 }
@@ -17,7 +17,7 @@ export function addLookup(program: Command): void {
     .command("lookup")
     .description("Ask the resolver for the instances of a service.")
     .argument("<service>", "name of the service")
-    .option("--tag <tag>", "only instances with this tag; repeats", collect, [])
+    .option("--tag <tag>", "only instances with this tag; repeats", collect)
     .addOption(new Option("--health <which>", "which instances").choices(["healthy", "all", "healthy-or-all"]))
     .option("--json", "print the answer as JSON")
     .addOption(namespaceOption());
@@ -32,7 +32,7 @@ async function lookup(service: string, options: LookupOptions): Promise<void> {
     namespace: options.namespace,
     ...(token === undefined ? {} : { token }),
   });
-  const filters = { tags: options.tag, ...(options.health === undefined ? {} : { health: options.health }) };
+  const filters = { tags: options.tag ?? [], ...(options.health === undefined ? {} : { health: options.health }) };
   const answer = await client.resolve(service, filters).catch((error: unknown) => {
     const refused = error instanceof ResolveError && error.code === "unauthenticated";
     const advice = refused ? ` ${tokenAdvice("resolver")}` : "";
@@ -59,6 +59,6 @@ async function lookup(service: string, options: LookupOptions): Promise<void> {
   console.log(`revision ${answer.revision}, ${answer.ageMs} ms old${stale}, from ${answer.source}`);
 }
 
-function collect(value: string, previous: readonly string[]): readonly string[] {
+function collect(value: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, value];
 }

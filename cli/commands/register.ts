@@ -21,8 +21,8 @@ interface RegisterOptions {
   readonly region?: string;
   readonly zone?: string;
   readonly weight?: number;
-  readonly tag: readonly string[];
-  readonly meta: Readonly<Record<string, string>>;
+  readonly tag?: readonly string[];
+  readonly meta?: Readonly<Record<string, string>>;
   readonly ttl: number;
   readonly checkHttp?: string;
   readonly checkTcp?: true;
@@ -31,6 +31,9 @@ interface RegisterOptions {
   readonly checkPort?: number;
   readonly checkInterval?: number;
   readonly checkTimeout?: number;
+  readonly checkRise?: number;
+  readonly checkFall?: number;
+  readonly checkInitial?: string;
   readonly namespace: string;
   readonly registrar: string;
 }
@@ -49,8 +52,8 @@ export function addRegister(program: Command): void {
     .option("--region <name>", "region it runs in")
     .option("--zone <name>", "zone it runs in")
     .option("--weight <n>", "share of traffic relative to the others (default: 100)", parseNumber)
-    .option("--tag <tag>", "tag; repeats", collect, [])
-    .option("--meta <key=value>", "metadata entry; repeats", collectEntry, {})
+    .option("--tag <tag>", "tag; repeats", collect)
+    .option("--meta <key=value>", "metadata entry; repeats", collectEntry)
     .option("--ttl <seconds>", "how long it may miss heartbeats", parseNumber, HEARTBEAT_TTL_SECONDS)
     .addOption(
       checkOption("--check-http <path>", "have the registrar check this path instead", "checkTcp", "checkGrpc"),
@@ -60,6 +63,14 @@ export function addRegister(program: Command): void {
     .option("--check-port <port>", "port that is checked (default: its port)", parseNumber)
     .option("--check-interval <seconds>", "from one check to the next (default: 10)", parseNumber)
     .option("--check-timeout <seconds>", "how long a check may take (default: 2)", parseNumber)
+    .option("--check-rise <n>", "successes in a row until it is up (default: 2)", parseNumber)
+    .option("--check-fall <n>", "failures in a row until it is down (default: 3)", parseNumber)
+    .addOption(
+      new Option("--check-initial <status>", "what it is until the first check (default: down)").choices([
+        "down",
+        "up",
+      ]),
+    )
     .addOption(namespaceOption());
   addRegistrarTarget(command);
   command.action((service: string, options: RegisterOptions) => register(service, options, checkOf(command, options)));
@@ -130,13 +141,14 @@ function checkOption(flags: string, description: string, ...others: readonly str
 }
 
 function checkOf(command: Command, options: RegisterOptions): Record<string, unknown> | undefined {
-  const { checkHttp, checkTcp, checkGrpc, checkPort: port, checkInterval, checkTimeout } = options;
-  const timing = { port, intervalSeconds: checkInterval, timeoutSeconds: checkTimeout };
-  if (checkHttp !== undefined) return { type: "http", path: checkHttp, ...timing };
-  if (checkTcp) return { type: "tcp", ...timing };
+  const { checkHttp, checkTcp, checkGrpc, checkPort: port, checkInterval: interval, checkTimeout: timeout } = options;
+  const { checkRise: rise, checkFall: fall, checkInitial: initial } = options;
+  const common = { port, intervalSeconds: interval, timeoutSeconds: timeout, rise, fall, initial };
+  if (checkHttp !== undefined) return { type: "http", path: checkHttp, ...common };
+  if (checkTcp) return { type: "tcp", ...common };
   if (checkGrpc !== undefined)
-    return { type: "grpc", ...(checkGrpc === true ? {} : { service: checkGrpc }), ...timing };
-  const alone = Object.entries({ port, interval: checkInterval, timeout: checkTimeout }).find(
+    return { type: "grpc", ...(checkGrpc === true ? {} : { service: checkGrpc }), ...common };
+  const alone = Object.entries({ port, interval, timeout, rise, fall, initial }).find(
     ([, value]) => value !== undefined,
   );
   if (alone) command.error(`error: --check-${alone[0]} needs --check-http, --check-tcp or --check-grpc`);
@@ -149,11 +161,14 @@ function parseNumber(value: string): number {
   return number;
 }
 
-function collect(value: string, previous: readonly string[]): readonly string[] {
+function collect(value: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, value];
 }
 
-function collectEntry(value: string, previous: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+function collectEntry(
+  value: string,
+  previous: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
   const at = value.indexOf("=");
   if (at < 1) throw new InvalidArgumentError("It must be key=value.");
   return { ...previous, [value.slice(0, at)]: value.slice(at + 1) };

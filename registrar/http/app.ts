@@ -67,6 +67,6 @@ export function createRegistrarApp(options: RegistrarAppOptions): Hono {
     },
   });
   if (agent) serveInstances(app, { agent, namespaceDefault });
-  if (guard) serveGuard(app, { desk: guard, namespaceDefault });
+  serveGuard(app, { desk: guard, namespaceDefault });
   return app;
 }

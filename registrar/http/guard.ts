@@ -6,14 +6,17 @@ import { readGuardQuery } from "./parameters.ts";
 import { json, serve } from "./routes.ts";
 
 export interface GuardRoutesOptions {
-  /** Undefined until the publisher has started. */
-  readonly desk: () => GuardDesk | undefined;
+  /** Absent in the role `agent`; gives nothing until the publisher has started. */
+  readonly desk: (() => GuardDesk | undefined) | undefined;
   readonly namespaceDefault: string;
 }
 
 /** What is held back, and letting it go. Without a namespace in path or query it is about all of them. */
 export function serveGuard(app: Hono, { desk, namespaceDefault }: GuardRoutesOptions): void {
   function started(): GuardDesk {
+    if (!desk) {
+      throw new FingerpostError("not_found", "This registrar is an agent and has no guard: ask one that publishes.");
+    }
     const found = desk();
     if (found) return found;
     throw new FingerpostError("unavailable", "The publisher has not started yet.", { retryAfterSeconds: 1 });

@@ -60,6 +60,7 @@ describe("the command line", () => {
     const { code, stdout } = await fingerpost([command, "--help"]);
     expect(code).toBe(0);
     expect(stdout).toContain(`Usage: fingerpost ${command}`);
+    expect(stdout).not.toMatch(/default: (\[\]|\{\})/);
   });
 
   it("ends with 2, and lists all that is wrong, before a process with a wrong configuration does anything", async () => {
@@ -91,6 +92,9 @@ describe("the command line", () => {
     ["an address that is missing", ["register", "web", "--port", "80"]],
     ["two kinds of check", ["register", "web", "--address", "a", "--port", "80", "--check-tcp", "--check-http", "/"]],
     ["a check beside a TTL", ["register", "web", "--address", "a", "--port", "80", "--check-tcp", "--ttl", "5"]],
+    ["a rise of no check", ["register", "web", "--address", "a", "--port", "80", "--check-rise", "5"]],
+    ["a password file that nothing is written to", ["etcd-setup", "--password-file", "password"]],
+    ["a state directory that cannot be", ["registrar", "--role", "agent", "--state-dir", "/proc/nope"]],
     ["an interval of no check", ["register", "web", "--address", "a", "--port", "80", "--check-interval", "5"]],
     ["a port that is no number", ["register", "web", "--address", "a", "--port", "http"]],
   ])("ends with 2 for %s", async (_, args) => {
@@ -176,9 +180,10 @@ describe("with a registrar", () => {
     const { port } = target.address() as AddressInfo;
     const where = ["--id", "web-2", "--address", "127.0.0.1", "--port", "1", "--check-port", String(port)];
     const how = ["--check-http", "/up", "--check-interval", "2", "--check-timeout", "1"];
+    const judged = ["--check-rise", "1", "--check-fall", "4", "--check-initial", "up"];
     const child = spawn(
       process.execPath,
-      [join(PROJECT_DIR, "cli/main.ts"), "register", "web", ...where, ...how, "--registrar", registrar.url],
+      [join(PROJECT_DIR, "cli/main.ts"), "register", "web", ...where, ...how, ...judged, "--registrar", registrar.url],
       {
         cwd: folder,
         env: { PATH: process.env["PATH"], FINGERPOST_REGISTRAR_TOKEN: TOKEN },
@@ -189,7 +194,19 @@ describe("with a registrar", () => {
     await until("the check has found it up", async () => JSON.stringify(await instances()).includes('"status":"up"'));
     expect(await instances()).toMatchObject([
       {
-        liveness: { type: "check", check: { type: "http", path: "/up", port, intervalSeconds: 2, timeoutSeconds: 1 } },
+        liveness: {
+          type: "check",
+          check: {
+            type: "http",
+            path: "/up",
+            port,
+            intervalSeconds: 2,
+            timeoutSeconds: 1,
+            rise: 1,
+            fall: 4,
+            initial: "up",
+          },
+        },
       },
     ]);
     child.kill("SIGTERM");
@@ -204,6 +221,14 @@ describe("with a registrar", () => {
     expect(code).toBe(1);
     expect(stderr).toContain("/address must be a host name");
     expect(stderr).toContain("/port must be 1 to 65535");
+  });
+
+  it("guard says of a registrar that is an agent that it has none", async () => {
+    for (const args of [["guard"], ["guard", "release", "web"]]) {
+      const { code, stderr } = await fingerpost([...args, "--registrar", registrar.url], { FINGERPOST_TOKEN: TOKEN });
+      expect(code).toBe(1);
+      expect(stderr).toContain("This registrar is an agent and has no guard");
+    }
   });
 
   it("status tells how it is, and refuses to without the token", async () => {
