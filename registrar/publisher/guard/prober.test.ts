@@ -9,7 +9,12 @@ import { runProber, type ProbedNamespace, type ProberOptions } from "./prober.ts
 const INTERVAL_MS = 10_000;
 
 /** A prober over one service "web" with these instances, live or held; `answers` says what a probe of each comes to. */
-function start(live: readonly Registration[], held: readonly Registration[], overrides: Partial<ProberOptions> = {}) {
+function start(
+  live: readonly Registration[],
+  held: readonly Registration[],
+  overrides: Partial<ProberOptions> = {},
+  others: readonly ProbedNamespace[] = [],
+) {
   const clock = createManualClock();
   const probes: string[] = [];
   const told: [id: string, result: ProbeResult, evidence: Evidence][] = [];
@@ -22,6 +27,7 @@ function start(live: readonly Registration[], held: readonly Registration[], ove
       size: () => holds.size,
       services: () => ["web"],
       held: () => holds,
+      isLast: () => false,
       probed(_service, id, result, evidence) {
         told.push([id, result, evidence]);
         return new Set();
@@ -31,7 +37,7 @@ function start(live: readonly Registration[], held: readonly Registration[], ove
   };
   const running = runProber(
     {
-      namespaces: () => [namespace],
+      namespaces: () => [namespace, ...others],
       catalog: { services: () => ["web"], registrations: () => new Map(live.map((one) => [one.id, one])) },
       intervalMs: INTERVAL_MS,
       async probe({ id }) {
@@ -124,5 +130,65 @@ describe("a round of probes", () => {
     broken = false;
     await clock.advance(INTERVAL_MS);
     expect(told).toHaveLength(1);
+  });
+
+  it("takes a thousand at most, each of them until it answers or four times, and the others next", async () => {
+    const { clock, probes, answers } = start([], many(2100, "held"));
+    await clock.advance(INTERVAL_MS);
+    await clock.advance(10_000);
+    expect(new Set(probes).size).toBe(1000);
+    expect(probes).toHaveLength(1000);
+    const [again = ""] = probes;
+    for (let index = 0; index < 2100; index++) answers.set(`held${index}`, "silent");
+    await clock.advance(INTERVAL_MS);
+    await clock.advance(10_000);
+    const second = probes.slice(1000, 2000);
+    expect(second.some((id) => probes.indexOf(id) < 1000)).toBe(false);
+    for (let round = 0; round < 3; round++) await clock.advance(INTERVAL_MS + 10_000);
+    expect(probes.slice(2000, 5000).toSorted()).toEqual([...second, ...second, ...second].toSorted());
+    expect(probes.slice(1).includes(again)).toBe(false);
+    await clock.advance(INTERVAL_MS + 10_000);
+    const last = probes.slice(5000, 6000);
+    expect(last.filter((id) => !probes.slice(0, 5000).includes(id))).toHaveLength(100);
+  });
+
+  it("does not probe what is held no more when its turn comes", async () => {
+    const { clock, probes, holds } = start([], many(1000, "held"));
+    await clock.advance(INTERVAL_MS);
+    const before = probes.length;
+    expect(before).toBeLessThan(100);
+    holds.clear();
+    await clock.advance(60_000);
+    expect(probes.length).toBeLessThanOrEqual(before + 32);
+  });
+
+  it("of one namespace waits for no other, and no namespace takes all probes", async () => {
+    const told: string[] = [];
+    const [one] = many(1, "small");
+    const small: ProbedNamespace = {
+      namespace: "small",
+      guard: {
+        size: () => 1,
+        services: () => ["web"],
+        held: () => new Map([["small0", { registration: one } as HeldInstance]]),
+        isLast: () => false,
+        probed(_service, id) {
+          told.push(id);
+          return new Set();
+        },
+      },
+      changed: () => {},
+    };
+    const slow = Promise.withResolvers<void>();
+    const probe: ProberOptions["probe"] = async ({ id }) => {
+      if (id === "small0") await slow.promise;
+      return "answered";
+    };
+    const world = start([], many(5000, "held"), { probe }, [small]);
+    await world.clock.advance(INTERVAL_MS + 20_000);
+    expect(world.told).toHaveLength(999);
+    slow.resolve();
+    await world.clock.advance(0);
+    expect(told).toEqual(["small0"]);
   });
 });

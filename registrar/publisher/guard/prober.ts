@@ -8,10 +8,16 @@ import type { CatalogState } from "../catalog-state.ts";
 import { createTally } from "./evidence.ts";
 import type { Guard } from "./guard.ts";
 import type { ProbeResult } from "./hold.ts";
+import { createTurns, type HeldTarget, type ProbedGuard } from "./turns.ts";
 
 /** Connections at a time, each for a second at most: a mass expiry must not look like a scan of ports. */
 const PROBES_MAX = 32;
 const PROBES_PER_SECOND = 100;
+/**
+ * Held instances of a round, of all namespaces: half a minute where all are silent. More, and a round outlasts what it
+ * probes, and the next evidence is far from the last; fewer, and most wait for their deadline.
+ */
+const TARGETS_MAX = 1000;
 /** Live instances asked a round, of each protocol and zone in which something is held, and of so many of those. */
 const CONTROLS_MAX = 4;
 const PLACES_MAX = 32;
@@ -19,7 +25,7 @@ const PLACES_MAX = 32;
 /** A namespace as the prober sees it. */
 export interface ProbedNamespace {
   readonly namespace: string;
-  readonly guard: Pick<Guard, "services" | "held" | "probed" | "size">;
+  readonly guard: ProbedGuard & Pick<Guard, "probed" | "size">;
   /** These are published anew. */
   readonly changed: (services: Iterable<string>) => void;
 }
@@ -35,12 +41,6 @@ export interface ProberOptions {
   readonly log: Log;
 }
 
-interface HeldTarget {
-  readonly service: string;
-  readonly id: string;
-  readonly registration: Registration;
-}
-
 /**
  * Probes what is held, round by round, and a sample of what is live in each: only where others answer does it say
  * something that one does not. Runs until `signal` aborts.
@@ -49,27 +49,45 @@ export async function runProber(options: ProberOptions, signal: AbortSignal): Pr
   const { namespaces, intervalMs, probe, clock, random, log } = options;
   const bucket = createTokenBucket({ clock, ratePerSecond: PROBES_PER_SECOND, burst: PROBES_MAX });
 
-  /** What each came to, as far as `signal` lets it. */
-  async function probeAll(registrations: readonly Registration[]): Promise<Map<Registration, ProbeResult>> {
-    const results = new Map<Registration, ProbeResult>();
-    const waiting = shuffle(registrations, random);
-    async function work(): Promise<void> {
-      for (let next = waiting.pop(); next && !signal.aborted; next = waiting.pop()) {
-        await bucket.take(signal);
-        const result = await probe(next, signal);
-        if (result !== undefined && !signal.aborted) results.set(next, result);
-      }
+  const turns = createTurns(random);
+  let free = PROBES_MAX;
+  const waiting: (() => void)[] = [];
+
+  /** One probe, once its turn comes among all; undefined also when it is not wanted any more by then. */
+  async function probeInTurn(registration: Registration, isWanted: () => boolean): Promise<ProbeResult | undefined> {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      if (signal.aborted || !isWanted()) return undefined;
+      await bucket.take(signal);
+      const result = signal.aborted ? undefined : await probe(registration, signal);
+      return signal.aborted ? undefined : result;
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else free++;
     }
-    await Promise.all(Array.from({ length: PROBES_MAX }, work));
-    return results;
   }
 
-  async function round({ namespace, guard, changed }: ProbedNamespace): Promise<void> {
-    const targets = [...guard.services()].flatMap((service): HeldTarget[] =>
-      [...guard.held(service)].map(([id, { registration }]) => ({ service, id, registration })),
-    );
+  async function round({ namespace, guard, changed }: ProbedNamespace, targetsMax: number): Promise<void> {
+    const targets = turns.next(guard, targetsMax);
     const controls = sampleControls(options, namespace, guard, targets);
-    const results = await probeAll([...targets.map(({ registration }) => registration), ...controls]);
+    // Held anew since, maybe at another address, it is another one.
+    const stands = ({ service, id, registration }: HeldTarget) =>
+      guard.held(service).get(id)?.registration === registration;
+    const results = new Map<Registration, ProbeResult>();
+    const calls = [
+      ...targets.map((target) => ({ registration: target.registration, isWanted: () => stands(target) })),
+      ...controls.map((registration) => ({ registration, isWanted: () => true })),
+    ];
+    async function work(call: (typeof calls)[number]): Promise<void> {
+      const result = await probeInTurn(call.registration, call.isWanted);
+      if (result) results.set(call.registration, result);
+    }
+    const ends = await Promise.allSettled(shuffle(calls, random).map(work));
+    // Also after a failure: the next round must not be of the same ones again.
+    for (const { registration } of targets) turns.probed(registration, results.get(registration));
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
     const tally = createTally();
     for (const control of controls) {
       const result = results.get(control);
@@ -80,26 +98,39 @@ export async function runProber(options: ProberOptions, signal: AbortSignal): Pr
       if (result) tally.addHeld(registration, result);
     }
     const ended = new Set<string>();
-    for (const { service, id, registration } of targets) {
+    for (const target of targets) {
+      const { service, id, registration } = target;
       const result = results.get(registration);
-      // Held anew since, maybe at another address, it is another one.
-      if (result === undefined || guard.held(service).get(id)?.registration !== registration) continue;
+      if (result === undefined || !stands(target)) continue;
       for (const name of guard.probed(service, id, result, tally.evidenceFor(registration))) ended.add(name);
     }
     if (ended.size > 0) changed(ended);
   }
 
+  async function attempt(each: ProbedNamespace, targetsMax: number): Promise<void> {
+    try {
+      await round(each, targetsMax);
+    } catch (error) {
+      log.error({ namespace: each.namespace, err: error }, `A round of probes failed: ${messageOf(error)}`);
+    }
+  }
+
   while (!signal.aborted) {
     // Some time first, since most of what is held registers again soon; never in step with another registrar.
     await sleep(clock, intervalMs * (0.5 + random()), signal);
-    for (const each of namespaces()) {
-      if (signal.aborted || each.guard.size() === 0) continue;
-      try {
-        await round(each);
-      } catch (error) {
-        log.error({ namespace: each.namespace, err: error }, `A round of probes failed: ${messageOf(error)}`);
-      }
+    if (signal.aborted) break;
+    const smallestFirst = [...namespaces()]
+      .filter(({ guard }) => guard.size() > 0)
+      .toSorted((a, b) => a.guard.size() - b.guard.size());
+    let left = TARGETS_MAX;
+    const rounds: Promise<void>[] = [];
+    for (const [index, each] of smallestFirst.entries()) {
+      // An equal share each, and what the small ones do not need goes to the others. No more namespaces than targets.
+      const targetsMax = Math.min(each.guard.size(), Math.floor(left / (smallestFirst.length - index)));
+      left -= targetsMax;
+      rounds.push(attempt(each, targetsMax));
     }
+    await Promise.all(rounds);
   }
 }
 
