@@ -40,6 +40,7 @@ export interface HeartbeatOptions {
   /** The last revision that our watch has delivered. */
   readonly revision: () => number;
   readonly isPublished: () => boolean;
+  /** Those that matter most first: the last may find no place. */
   readonly namespaces: () => Iterable<string>;
   /** Once an interval: the head is to be committed. */
   readonly onBeat: () => void;

@@ -20,8 +20,8 @@ export interface Followed {
 export interface NamespacesOptions {
   /** Published whether or not etcd has anything in them. */
   readonly configured: readonly string[];
-  /** Those in which etcd has something now, or something is held back. */
-  readonly inUse: () => Iterable<string>;
+  /** Those in which etcd has something now. */
+  readonly inEtcd: () => Iterable<string>;
   readonly create: (namespace: string) => NamespacePublisher;
   readonly onFollowed: (followed: Followed) => void;
   readonly clock: Clock;
@@ -35,14 +35,18 @@ export interface Namespaces {
   /** Gives up namespaces that have been empty for long enough, and takes up those that had no place. */
   turnOver(): void;
   all(): Iterable<Followed>;
-  names(): Iterable<string>;
+  /**
+   * Those first of which etcd cannot tell all: it has nothing in them, or something is held back. A leader's beat has no
+   * place for every name, and its successor learns the others from etcd.
+   */
+  names(): readonly string[];
   entries(): Iterable<readonly [namespace: string, followed: Followed]>;
   /** How many etcd has that are not published. */
   leftOut(): number;
 }
 
 export function createNamespaces(options: NamespacesOptions): Namespaces {
-  const { configured, inUse, create, onFollowed, clock, log } = options;
+  const { configured, inEtcd, create, onFollowed, clock, log } = options;
   const namespaces = new Map<string, Followed>();
   let toldOfTooMany = false;
 
@@ -64,6 +68,14 @@ export function createNamespaces(options: NamespacesOptions): Namespaces {
     return followed;
   }
 
+  const holds = ({ publisher }: Followed) => publisher.guard.size() > 0;
+
+  /** Those etcd has something in, and those of which something is still served. */
+  function* inUse(): Generator<string> {
+    yield* inEtcd();
+    for (const [namespace, followed] of namespaces) if (holds(followed)) yield namespace;
+  }
+
   for (const namespace of configured) follow(namespace);
   return {
     follow,
@@ -83,7 +95,15 @@ export function createNamespaces(options: NamespacesOptions): Namespaces {
       for (const namespace of used) follow(namespace);
     },
     all: () => namespaces.values(),
-    names: () => namespaces.keys(),
+    names() {
+      const known = new Set(inEtcd());
+      const told: string[] = [];
+      const rest: string[] = [];
+      for (const [namespace, followed] of namespaces) {
+        (holds(followed) || !known.has(namespace) ? told : rest).push(namespace);
+      }
+      return [...told, ...rest];
+    },
     entries: () => namespaces.entries(),
     leftOut: () => [...inUse()].filter((namespace) => !namespaces.has(namespace)).length,
   };

@@ -125,18 +125,13 @@ export function startPublisher(options: PublisherOptions): Publisher {
   let leading: Leading | undefined;
   const namespaces = createNamespaces({
     configured: options.namespaces,
-    inUse: namespacesInUse,
+    inEtcd: () => catalog.namespaces(),
     create: (namespace) =>
       createNamespacePublisher({ ...options, guardSettings, namespace, catalog, store, auditIntervalMs }),
     onFollowed: (followed) => leading?.start(followed),
     clock,
     log,
   });
-  /** Those etcd has something in, and those of which something is still served. */
-  function* namespacesInUse(): Generator<string> {
-    yield* catalog.namespaces();
-    for (const [namespace, { publisher }] of namespaces.entries()) if (publisher.guard.size() > 0) yield namespace;
-  }
   let leaderPublishedAtMs = -Infinity;
   /** Whoever leads, by the name in etcd. */
   let leader: string | undefined;
