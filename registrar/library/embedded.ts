@@ -1,5 +1,5 @@
 import { DEFAULT_NAMESPACE, isName, NAME_RULE } from "../../contract/names.ts";
-import type { InstanceRef } from "../../contract/etcd-keys.ts";
+import { instanceKey, type InstanceRef } from "../../contract/etcd-keys.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 import { systemRandom } from "../../kernel/random.ts";
@@ -10,6 +10,7 @@ import { createEtcd } from "../etcd/etcd.ts";
 import { createLeaseKeeper } from "../etcd/lease-keeper.ts";
 import { parseInstance, REGISTER_TIMEOUT_MS, type ServiceRegistrar } from "./service.ts";
 import { trying } from "./trying.ts";
+import { createWithdrawals } from "./withdrawals.ts";
 
 const LEASE_TTL_SECONDS = { least: 5, most: 3600, default: 30 };
 
@@ -63,11 +64,13 @@ export function createRegistrar(options: RegistrarOptions): ServiceRegistrar {
     strain: () => leases.strain(),
   });
   const closing = new AbortController();
+  const withdrawals = createWithdrawals({ clock, random, log, closing: closing.signal });
   let closed: Promise<void> | undefined;
 
   async function end(): Promise<void> {
     closing.abort();
     await agent.close({ leave: true });
+    await withdrawals.close();
     await leases.close();
     await etcd.close();
   }
@@ -76,15 +79,28 @@ export function createRegistrar(options: RegistrarOptions): ServiceRegistrar {
     async register(service, instance) {
       const { id, request } = parseInstance(service, instance);
       const ref: InstanceRef = { namespace, service, instance: id };
-      await trying({ clock, random, timeoutMs, closing: closing.signal }, () =>
-        agent.register(ref, request, { type: "none" }),
+      const key = instanceKey(ref);
+      const deregister = () => agent.deregister(ref);
+      await withdrawals.unlessRegistered(
+        key,
+        () =>
+          trying({ clock, random, timeoutMs, closing: closing.signal }, () =>
+            agent.register(ref, request, { type: "none" }),
+          ),
+        deregister,
       );
       return {
         namespace,
         service,
         id,
-        drain: () => agent.drain(ref),
-        deregister: () => agent.deregister(ref),
+        async drain() {
+          withdrawals.ended(key);
+          await agent.drain(ref);
+        },
+        async deregister() {
+          withdrawals.ended(key);
+          await deregister();
+        },
       };
     },
     close: () => (closed ??= end()),

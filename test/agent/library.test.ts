@@ -111,6 +111,37 @@ describe("a registrar inside the service's process", () => {
     expect(JSON.stringify(said)).not.toContain(password);
   });
 
+  it("takes back what etcd carries out after it has given up, and not what it had registered before", async () => {
+    const proxy = await startProxy(etcd.port);
+    onTestFinished(() => proxy.close());
+    const registrar = create({
+      etcd: { endpoints: [`http://127.0.0.1:${proxy.port}`], ...etcd.user },
+      timeoutMs: 500,
+    });
+    const [before, after] = [1, 2].map((port) => ({ id: "a", address: "10.0.0.1", port }));
+    await registrar.register("slow-kept", before!);
+    // Changed by somebody else, each takes two calls, which together take longer than an answer may.
+    for (const service of ["slow-kept", "slow-new"]) {
+      await root.transact([], [{ type: "put", key: `/fingerpost/default/${service}/a`, value: "{}" }]);
+    }
+    proxy.latencyMs(4100);
+    const given = await Promise.allSettled(
+      ["slow-kept", "slow-new"].map((service) => registrar.register(service, after!)),
+    );
+    expect(given).toMatchObject([{ reason: { code: "unavailable" } }, { reason: { code: "unavailable" } }]);
+    expect((await stored("slow-kept")).map(({ port }) => port)).toEqual([undefined]);
+    proxy.latencyMs(0);
+    // It was somebody else's: only who has written it deletes it.
+    await until("it came, and was taken back", async () => (await stored("slow-new")).length === 0);
+    await until("the other came", async () => (await stored("slow-kept"))[0]?.port === 2);
+    const kept = await root.get("/fingerpost/default/slow-kept/a");
+    // In its turn, and so after whatever was on its way.
+    await registrar.register("slow-kept", after!);
+    expect((await root.get("/fingerpost/default/slow-kept/a")).entry).toEqual(kept.entry);
+    await registrar.register("slow-new", after!);
+    expect(await stored("slow-new")).toMatchObject([{ port: 2 }]);
+  }, 20_000);
+
   it("removes a drained instance at deregister, and shows it as draining until then", async () => {
     const registrar = create({ namespace: "library" });
     const registered = await registrar.register("drained", { address: "10.0.0.1", port: 8080 });
