@@ -60,7 +60,7 @@ export function createDirectStore({ url, clock, random }: DirectStoreOptions): S
 
   function open(): Extract<Connection, { type: "open" }> {
     if (connection.type === "open") return connection;
-    if (clock.monotonic() < connection.retryAtMs) throw redisUnreachable("waiting before the next connection");
+    if (clock.monotonic() < connection.retryAtMs) throw redisUnreachable(url, "waiting before the next connection");
     const client = newClient(url);
     // Whoever waits for an answer is told by it; nobody else needs to be.
     client.on("error", () => drop(client));
@@ -82,7 +82,7 @@ export function createDirectStore({ url, clock, random }: DirectStoreOptions): S
       }
       // What a lost answer was, and what comes after it on this connection, cannot be known.
       drop(client);
-      throw redisUnreachable(error instanceof DeadlineExceeded ? "no answer in time" : "the connection failed");
+      throw redisUnreachable(url, error instanceof DeadlineExceeded ? "no answer in time" : "the connection failed");
     }
   }
 

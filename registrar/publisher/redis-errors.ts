@@ -29,9 +29,16 @@ export function isTooLarge(error: unknown): boolean {
   return error instanceof FingerpostError && error.code === "invalid_argument";
 }
 
-export function redisUnreachable(reason: string): FingerpostError {
-  return new FingerpostError("unavailable", `Redis cannot be reached: ${reason}.`);
+/** Names host and port of `url`, and never what else it holds: user, password, a path that may be a secret. */
+export function redisUnreachable(url: string, reason: string): FingerpostError {
+  // One that is none fails the request, and Node's own error would quote it.
+  if (!URL.canParse(url)) return new FingerpostError("unavailable", "Redis cannot be reached: its URL is none.");
+  const { protocol, host, port } = new URL(url);
+  const where = port === "" && /^rediss?:$/.test(protocol) ? `${host}:${REDIS_PORT}` : host;
+  return new FingerpostError("unavailable", `Redis at ${where} cannot be reached: ${reason}.`);
 }
+
+const REDIS_PORT = 6379;
 
 /** What a line carries at least: a request of megabytes may take longer by so much. Bytes in a millisecond. */
 const LINE_BYTES_PER_MS_MIN = 1000;

@@ -42,7 +42,7 @@ export function createUpstashStore({ url, token }: UpstashStoreOptions): Snapsho
       return { response, text: await response.text() };
     } catch (error) {
       const isTimeout = error instanceof Error && error.name === "TimeoutError";
-      throw redisUnreachable(isTimeout ? "no answer in time" : "the request failed");
+      throw redisUnreachable(url, isTimeout ? "no answer in time" : "the request failed");
     }
   }
 
@@ -57,7 +57,7 @@ export function createUpstashStore({ url, token }: UpstashStoreOptions): Snapsho
     const answer = parse(text);
     if (typeof answer.error === "string") throw new CommandError(answer.error);
     if (!response.ok || !("result" in answer)) {
-      throw redisUnreachable(`the answer is not of Upstash's protocol (HTTP ${status})`);
+      throw redisUnreachable(url, `the answer is not of Upstash's protocol (HTTP ${status})`);
     }
     return answer.result;
   }

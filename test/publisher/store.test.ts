@@ -172,13 +172,22 @@ describe("a store that cannot reach Redis", () => {
     await store.close();
   });
 
+  it("names host and port when Redis is not there, and neither user nor password", async () => {
+    await proxy.refuse(true);
+    const store = createDirectStore({ url: `redis://nobody:a-secret@127.0.0.1:${proxy.port}`, ...parts });
+    const error = (await textIn(store, "k").catch((reason: unknown) => reason)) as Error;
+    expect(error.message).toBe(`Redis at 127.0.0.1:${proxy.port} cannot be reached: the connection failed.`);
+    expect(`${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`).not.toMatch(/nobody|a-secret/);
+    await store.close();
+  });
+
   it("says so when the token is wrong, or nobody listens, without the command", async () => {
     const wrong = createUpstashStore({ url: gateway.url, token: "a-wrong-token" });
     const gone = createUpstashStore({ url: `http://127.0.0.1:${proxy.port}`, token: TOKEN });
     await proxy.refuse(true);
     for (const [store, message] of [
       [wrong, "Redis refused the token."],
-      [gone, "Redis cannot be reached: the request failed."],
+      [gone, `Redis at 127.0.0.1:${proxy.port} cannot be reached: the request failed.`],
     ] as const) {
       const error = (await textIn(store, "a-secret").catch((reason: unknown) => reason)) as Error;
       expect(error.message).toBe(message);
