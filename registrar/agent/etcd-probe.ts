@@ -3,7 +3,7 @@ import { sleep, type Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
-import type { Etcd } from "../etcd/port.ts";
+import { EtcdError, type Etcd } from "../etcd/port.ts";
 import { toCallerError } from "./caller-errors.ts";
 
 const BACKOFF_BASE_MS = 250;
@@ -45,8 +45,9 @@ export function startEtcdProbe({ etcd, key, clock, random, log }: EtcdProbeOptio
         failure = toCallerError(error).message;
         // Each reason once: the same line every few seconds tells nothing new.
         const reason = messageOf(error);
+        const refuses = error instanceof EtcdError && error.code !== "unavailable";
         if (reason !== logged && !stop.signal.aborted)
-          log.warn({ error: reason }, "etcd does not answer, trying again");
+          log.warn({ error: reason }, `etcd ${refuses ? "refuses this registrar" : "does not answer"}, trying again`);
         logged = reason;
       }
       await sleep(clock, backoff.next(), stop.signal);

@@ -8,7 +8,7 @@ import { isAuthDisabled } from "./errors.ts";
 import { listPages } from "./list.ts";
 import { createMembers } from "./members.ts";
 import { fromCompare, fromOperation, toKeyValue, toTransactionResult } from "./messages.ts";
-import { EtcdDenied, EtcdError, type Etcd } from "./port.ts";
+import { EtcdDenied, EtcdError, EtcdLoginRefused, type Etcd } from "./port.ts";
 import { prefixEnd } from "./range.ts";
 import { openRenewalStream } from "./renewals.ts";
 import { attempt, call, type RequestCode, type Send, type Session } from "./session.ts";
@@ -71,8 +71,9 @@ export function createEtcd(options: EtcdOptions): EtcdClient {
       transport.auth.authenticate({ name, password: secret }, callOptions),
     );
     if ("response" in answer) return answer.response.token;
-    if (isAuthDisabled(answer.failure.error)) return undefined;
-    throw answer.failure.error;
+    const { error } = answer.failure;
+    if (isAuthDisabled(error)) return undefined;
+    throw error.code === "unauthenticated" ? new EtcdLoginRefused(name, error) : error;
   }
 
   /** Answered by the member from its memory; every role of ours may read it, and there is nothing there. */

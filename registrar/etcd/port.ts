@@ -128,6 +128,13 @@ export class EtcdError extends Error {
   }
 }
 
+/** `unauthenticated`, for good: etcd does not know this user, or not with this password. */
+export class EtcdLoginRefused extends EtcdError {
+  constructor(username: string, cause: EtcdError) {
+    super("unauthenticated", `etcd refuses user "${username}" or its password (${cause.message})`, cause);
+  }
+}
+
 /** `permission_denied`, with what the role lacks. */
 export class EtcdDenied extends EtcdError {
   /** The rights the call needs, and what grants them: a sentence for operators. */

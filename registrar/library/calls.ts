@@ -47,7 +47,8 @@ export function createRegistrarCalls(options: {
       });
       text = await response.text();
     } catch (cause) {
-      throw new FingerpostError("unavailable", `The registrar could not be reached: ${messageOf(cause)}.`, { cause });
+      const message = `The registrar at ${new URL(base).origin} could not be reached: ${reasonOf(cause)}.`;
+      throw new FingerpostError("unavailable", message, { cause });
     }
     if (!response.ok) throw refusalOf(response.status, text);
   };
@@ -61,6 +62,13 @@ function refusalOf(status: number, text: string): FingerpostError {
   }
   const { detail, errors = [] } = parsed.output;
   return new FingerpostError(code, detail, { violations: errors });
+}
+
+/** fetch says only "fetch failed"; the reason is in its cause. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (!(cause instanceof Error)) return messageOf(error);
+  return "code" in cause ? String(cause.code) : cause.message;
 }
 
 function parseJson(text: string): unknown {

@@ -7,6 +7,7 @@ import { hostLabel } from "../../node/host-label.ts";
 import { createLogTo, type LogLine } from "../../node/log.ts";
 import { createAgent } from "../agent/agent.ts";
 import { createEtcd } from "../etcd/etcd.ts";
+import { EtcdDenied, EtcdLoginRefused } from "../etcd/port.ts";
 import { createLeaseKeeper } from "../etcd/lease-keeper.ts";
 import { parseInstance, REGISTER_TIMEOUT_MS, type ServiceRegistrar } from "./service.ts";
 import { trying } from "./trying.ts";
@@ -85,7 +86,7 @@ export function createRegistrar(options: RegistrarOptions): ServiceRegistrar {
         key,
         () =>
           trying({ clock, random, timeoutMs, closing: closing.signal }, () =>
-            agent.register(ref, request, { type: "none" }),
+            agent.register(ref, request, { type: "none" }).catch(throwRefusal),
           ),
         deregister,
       );
@@ -105,6 +106,16 @@ export function createRegistrar(options: RegistrarOptions): ServiceRegistrar {
     },
     close: () => (closed ??= end()),
   };
+}
+
+/** Where etcd refuses for good another try is of no use: credentials and role are this process' own. */
+function throwRefusal(error: unknown): never {
+  const cause = error instanceof FingerpostError ? error.cause : undefined;
+  if (cause instanceof EtcdLoginRefused) throw new FingerpostError("unauthenticated", `${cause.message}.`, { cause });
+  if (cause instanceof EtcdDenied) {
+    throw new FingerpostError("permission_denied", `The etcd role does not allow this. ${cause.advice}`, { cause });
+  }
+  throw error;
 }
 
 function checkOptions({ etcd }: RegistrarOptions, namespace: string, leaseTtlSeconds: number): void {

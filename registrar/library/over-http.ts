@@ -135,8 +135,13 @@ export function connectRegistrar(options: ConnectOptions = {}): ServiceRegistrar
 function checkOptions(url: string, token: string | undefined, namespace: string, ttlSeconds: number): void {
   const wrong: string[] = [];
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (!parsed || !/^https?:$/.test(parsed.protocol) || parsed.username !== "" || parsed.search !== "") {
-    wrong.push("url must be http:// or https://, without a user name and a query");
+  if (
+    !parsed ||
+    !/^https?:$/.test(parsed.protocol) ||
+    parsed.username + parsed.password !== "" ||
+    parsed.search !== ""
+  ) {
+    wrong.push("url must be http:// or https://, without user name, password and query");
   } else if (
     token !== undefined &&
     parsed.protocol === "http:" &&

@@ -40,7 +40,8 @@ export interface ServiceRegistrar {
    * Resolves once etcd has the instance. The same service and id again replace it. Rejects with a FingerpostError:
    * `invalid_argument` with every broken rule, or `unavailable` when etcd, or the registrar, did not take it for
    * `timeoutMs`, with why. What its last try makes all the same is taken back; what it was to replace here may stay,
-   * as it was or replaced.
+   * as it was or replaced. At once `unauthenticated` or `permission_denied`, when the credentials, the token or the etcd
+   * role are not right.
    */
   register(service: string, instance: ServiceInstance): Promise<Registered>;
   /** Deregisters everything and ends all: afterwards nothing here keeps the process alive. Called again, it waits too. */

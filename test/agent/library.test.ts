@@ -95,18 +95,28 @@ describe("a registrar inside the service's process", () => {
     expect(await stored("late")).toHaveLength(1);
   });
 
-  it("gives up in time, says why, and shows no password", async () => {
+  it("gives up in time, and says why", async () => {
+    const gone = create({ etcd: { endpoints: ["http://127.0.0.1:1"], ...etcd.user }, timeoutMs: 500 });
+    await expect(gone.register("never", { address: "10.0.0.1", port: 8080 })).rejects.toMatchObject({
+      code: "unavailable",
+      message: "etcd cannot be reached.",
+    });
+  });
+
+  it("gives up at once where its credentials are refused, names the user, and shows no password", async () => {
     const said: LogLine[] = [];
     const password = "certainly-not-the-password";
     const registrar = create({
       etcd: { endpoints: [etcd.endpoint], username: etcd.user.username, password },
-      timeoutMs: 500,
+      timeoutMs: 3_600_000,
       onLog: (line) => said.push(line),
     });
+    const refused = `etcd refuses user "${etcd.user.username}" or its password`;
     await expect(registrar.register("never", { address: "10.0.0.1", port: 8080 })).rejects.toMatchObject({
-      code: "unavailable",
-      message: "etcd refuses the registrar's credentials.",
+      code: "unauthenticated",
+      message: expect.stringContaining(refused) as string,
     });
+    expect(said.map(({ message }) => message).join()).toContain(refused);
     expect(JSON.stringify(said)).toContain("Authenticating to etcd failed");
     expect(JSON.stringify(said)).not.toContain(password);
   });
@@ -242,9 +252,15 @@ describe("a registrar on this host, asked over HTTP", () => {
     await expect(ask(`http://127.0.0.1:${port}`, { timeoutMs: 100 }).register("web", web)).rejects.toThrow(
       /no registrar/,
     );
-    await expect(ask("http://127.0.0.1:1", { timeoutMs: 100 }).register("web", web)).rejects.toMatchObject({
+    const gone = await startProxy(port);
+    await gone.refuse(true);
+    onTestFinished(() => gone.close());
+    const url = `http://127.0.0.1:${gone.port}`;
+    await expect(ask(url, { timeoutMs: 100 }).register("web", web)).rejects.toMatchObject({
       code: "unavailable",
+      message: `The registrar at ${url} could not be reached: ECONNREFUSED.`,
     });
+    expect(() => connectRegistrar({ url: "http://:a-secret@127.0.0.1" })).toThrow(/without user name/);
     expect(() => connectRegistrar({ url: "http://example.com", token: TOKEN })).toThrow(/https:/);
     expect(() => connectRegistrar({ url: "ftp://a", namespace: "_", ttlSeconds: 0 })).toThrow(
       /url.*namespace.*ttlSeconds/,

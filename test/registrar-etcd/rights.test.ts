@@ -4,6 +4,7 @@ import { headKey } from "../../contract/redis-keys.ts";
 import { applySetup } from "../../registrar/etcd/setup/apply.ts";
 import { createAuthAdmin } from "../../registrar/etcd/setup/auth-admin.ts";
 import { rightsOf, type RegistrarRole } from "../../registrar/etcd/setup/rights.ts";
+import { createRegistrar } from "../../registrar/index.ts";
 import type { Registrar, RegistrarConfig } from "../../registrar/run.ts";
 import { entriesBelow, send, startRegistrar } from "../agent/registrar.ts";
 import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
@@ -156,4 +157,19 @@ it("who registers where the role lacks a right is told which, and what grants it
   expect(status).toBe(503);
   expect(body.detail).toContain("READWRITE on /fingerpost/other/");
   expect(body.detail).toContain("fingerpost etcd-setup");
+});
+
+it("a library whose role does not allow a namespace gives up at once, and says what it lacks", async ({
+  onTestFinished,
+}) => {
+  const registrar = createRegistrar({
+    etcd: { endpoints: [etcd.endpoint], ...userOf("agent") },
+    namespace: "not-of-this-role",
+    timeoutMs: 3_600_000,
+  });
+  onTestFinished(() => registrar.close());
+  await expect(registrar.register("never", { address: "10.0.0.1", port: 8080 })).rejects.toMatchObject({
+    code: "permission_denied",
+    message: expect.stringContaining("READWRITE on /fingerpost/not-of-this-role/") as string,
+  });
 });
