@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createFollower } from "../../registrar/etcd/follower.ts";
 import { createLeaseKeeper } from "../../registrar/etcd/lease-keeper.ts";
+import { createLogTo, type LogLine } from "../../node/log.ts";
 import { startTestEtcd } from "../support/etcd.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
@@ -119,5 +120,32 @@ test("a member that is gone is left for the next, with the same token", async ()
   } finally {
     await etcd.close();
     await Promise.all([gone.close(), here.close()]);
+  }
+});
+
+test("a member that is slow once is kept: what then asks whether the token is to blame does not count against it", async () => {
+  const port = Number(new URL(server.endpoint).port);
+  const [slow, other] = await Promise.all([startProxy(port), startProxy(port)]);
+  let reads = 0;
+  const lines: LogLine[] = [];
+  const etcd = connect(server.endpoint, server.user, {
+    endpoints: [slow, other].map((proxy) => `http://127.0.0.1:${proxy.port}`),
+    random: () => 0,
+    timeoutMs: 400,
+    log: createLogTo("test", (line) => lines.push(line)),
+    onRequest: (method) => (reads += method === "Range" ? 1 : 0),
+  });
+  try {
+    await etcd.transact([], [put(`${PREFIX}quick`)]);
+    expect(reads).toBe(0);
+    slow.latencyMs(1500);
+    await expect(etcd.transact([], [put(`${PREFIX}slow`)])).rejects.toMatchObject({ code: "unavailable" });
+    await until("both reads have ended", () => reads === 2);
+    expect(lines).toEqual([]);
+    await expect(etcd.transact([], [put(`${PREFIX}slow`)])).rejects.toMatchObject({ code: "unavailable" });
+    expect(JSON.stringify(lines)).toContain("Moving to another etcd member");
+  } finally {
+    await etcd.close();
+    await Promise.all([slow.close(), other.close()]);
   }
 });
