@@ -1,7 +1,7 @@
 import type { InstanceRef } from "../../contract/etcd-keys.ts";
 import { DeadlineExceeded } from "../../kernel/deadline.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
-import { EtcdDenied, EtcdError, type EtcdErrorCode } from "../etcd/port.ts";
+import { EtcdDenied, EtcdError, EtcdExhausted, type EtcdErrorCode } from "../etcd/port.ts";
 
 /** After this an unreachable etcd is worth another try. */
 const RETRY_AFTER_SECONDS = 2;
@@ -17,10 +17,15 @@ const details: Readonly<Partial<Record<EtcdErrorCode, string>>> = {
 export function toCallerError(error: unknown): FingerpostError {
   if (error instanceof DeadlineExceeded) return unavailable("etcd did not answer in time.", error);
   if (error instanceof EtcdDenied) return unavailable(`${details.permission_denied} ${error.advice}`, error);
-  const detail = error instanceof EtcdError ? details[error.code] : undefined;
+  const detail = error instanceof EtcdError ? (exhaustion(error) ?? details[error.code]) : undefined;
   if (detail === undefined) return FingerpostError.from(error);
   const retryInMs = error instanceof EtcdError ? error.retryInMs : undefined;
   return unavailable(detail, error, retryInMs === undefined ? RETRY_AFTER_SECONDS : Math.ceil(retryInMs / 1000));
+}
+
+/** Also of a call that was not sent because those before it failed so. */
+function exhaustion(error: EtcdError): string | undefined {
+  return [error, error.cause].find((each) => each instanceof EtcdExhausted)?.advice;
 }
 
 export function unavailable(

@@ -1,15 +1,20 @@
 import { expect, test } from "vitest";
-import { createLog } from "../../node/log.ts";
+import { createLogTo, type LogLine } from "../../node/log.ts";
 import { createManualClock } from "../../test/support/clock.ts";
+import { EtcdError } from "./port.ts";
 import { createBreaker, type Permit } from "./breaker.ts";
+
+const timedOut = new EtcdError("unavailable", "etcd Txn: 4 DEADLINE_EXCEEDED");
 
 function setUp(random = () => 0.999) {
   const clock = createManualClock();
-  const breaker = createBreaker({ clock, random, log: createLog("test", "silent") });
+  const lines: LogLine[] = [];
+  const log = createLogTo("test", (line) => lines.push(line));
+  const breaker = createBreaker({ clock, random, log });
   const fail = (times: number) => {
-    for (let time = 0; time < times; time++) breaker.enter().failed();
+    for (let time = 0; time < times; time++) breaker.enter().failed(timedOut);
   };
-  return { clock, breaker, fail };
+  return { clock, breaker, fail, lines };
 }
 
 test("after three failures one after the other calls fail at once, and say when to come back", async () => {
@@ -27,10 +32,10 @@ test("after three failures one after the other calls fail at once, and say when 
 test("a crowd that fails together counts as one failure", () => {
   const { breaker } = setUp();
   const crowd = Array.from({ length: 1000 }, () => breaker.enter());
-  for (const permit of crowd) permit.failed();
-  breaker.enter().failed();
+  for (const permit of crowd) permit.failed(timedOut);
+  breaker.enter().failed(timedOut);
   expect(breaker.circuit().type).toBe("closed");
-  breaker.enter().failed();
+  breaker.enter().failed(timedOut);
   expect(breaker.circuit().type).toBe("open");
 });
 
@@ -62,7 +67,7 @@ test("probes go one at a time, ever further apart and never more than four secon
       if (breaker.circuit().type === "probing" && tryEnter() === undefined) refusedWhileProbing++;
     }
     await clock.advance(10);
-    probe?.failed();
+    probe?.failed(timedOut);
   }
   expect(refusedWhileProbing).toBe(probedAtMs.length);
   const gapsMs = probedAtMs.slice(1).map((atMs, index) => atMs - (probedAtMs[index] ?? 0));
@@ -75,7 +80,7 @@ test("a probe that is answered closes the circuit, and the next failures are the
   const { breaker, fail, clock } = setUp();
   fail(3);
   await clock.advance(500);
-  breaker.enter().failed();
+  breaker.enter().failed(timedOut);
   await clock.advance(1000);
   breaker.enter().succeeded();
   expect(breaker.circuit()).toEqual({ type: "closed" });
@@ -92,11 +97,11 @@ test("a late answer to a call from before it opened closes it; a late failure sa
   fail(3);
   await clock.advance(500);
   const probe = breaker.enter();
-  early.failed();
+  early.failed(timedOut);
   expect(breaker.circuit()).toEqual({ type: "probing" });
   late.succeeded();
   expect(breaker.circuit()).toEqual({ type: "closed" });
-  probe.failed();
+  probe.failed(timedOut);
   expect(breaker.circuit()).toEqual({ type: "closed" });
 });
 
@@ -107,4 +112,13 @@ test("a probe that was not sent after all leaves its place to the next call", as
   breaker.enter().withdrawn();
   expect(() => breaker.enter()).not.toThrow();
   expect(() => breaker.enter()).toThrow("not sent");
+});
+
+test("what opened it is told in the log, and with every call that it keeps back", () => {
+  const { breaker, fail, lines } = setUp();
+  fail(2);
+  const full = new EtcdError("unavailable", "etcd Txn: etcdserver: mvcc: database space exceeded");
+  breaker.enter().failed(full);
+  expect(JSON.stringify(lines)).toContain(full.message);
+  expect(() => breaker.enter()).toThrow(expect.objectContaining({ cause: full }));
 });

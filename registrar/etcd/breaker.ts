@@ -19,14 +19,14 @@ export type Circuit =
 export interface Permit {
   /** Etcd has answered, be it with a refusal. */
   succeeded(): void;
-  failed(): void;
+  failed(cause: EtcdError): void;
   /** It was not sent after all. */
   withdrawn(): void;
 }
 
 /** Keeps an etcd that is down or drowning from being asked by every call of the process. */
 export interface Breaker {
-  /** Throws `unavailable`, with when to try again, while the circuit is open. */
+  /** Throws `unavailable`, with when to try again and the last failure as its cause, while the circuit is open. */
   enter(): Permit;
   circuit(): Circuit;
   /** When the first call failed since the last answer, milliseconds since the epoch; undefined while etcd answers. */
@@ -52,11 +52,14 @@ export function createBreaker({ clock, random, log }: BreakerOptions): Breaker {
   const pauses = createBackoff({ ...PAUSE_BACKOFF, random });
   let state: State = { type: "closed", failures: 0 };
   let unansweredSinceMs: number | undefined;
+  let lastFailure: EtcdError | undefined;
 
-  function open(): void {
+  function open(cause: EtcdError): void {
     const delayMs = pauses.next();
     // The end of a probe tells nothing new.
-    if (state.type === "closed") log.warn({ retryInMs: Math.round(delayMs) }, "etcd fails call after call: pausing");
+    if (state.type === "closed") {
+      log.warn({ error: cause.message, retryInMs: Math.round(delayMs) }, "etcd fails call after call: pausing");
+    }
     state = { type: "open", probeAtMs: clock.monotonic() + delayMs };
   }
 
@@ -69,11 +72,12 @@ export function createBreaker({ clock, random, log }: BreakerOptions): Breaker {
         unansweredSinceMs = undefined;
         pauses.reset();
       },
-      failed() {
+      failed(cause) {
         unansweredSinceMs ??= clock.now();
-        if (state.type === "probing" && state.probe === permit) open();
+        lastFailure = cause;
+        if (state.type === "probing" && state.probe === permit) open(cause);
         if (state.type !== "closed" || state.failures !== failuresBefore) return;
-        if (state.failures + 1 >= FAILURES_MAX) open();
+        if (state.failures + 1 >= FAILURES_MAX) open(cause);
         else state = { type: "closed", failures: state.failures + 1 };
       },
       withdrawn() {
@@ -91,7 +95,12 @@ export function createBreaker({ clock, random, log }: BreakerOptions): Breaker {
       if (state.type === "closed") return newPermit();
       const waitMs = state.type === "open" ? state.probeAtMs - clock.monotonic() : PAUSE_BACKOFF.baseMs;
       if (waitMs > 0) {
-        throw new EtcdError("unavailable", "etcd has failed call after call; this one was not sent", undefined, waitMs);
+        throw new EtcdError(
+          "unavailable",
+          "etcd has failed call after call; this one was not sent",
+          lastFailure,
+          waitMs,
+        );
       }
       const probe = newPermit();
       state = { type: "probing", probe };

@@ -1,5 +1,5 @@
 import { status as grpcStatus, type StatusObject } from "@grpc/grpc-js";
-import { EtcdError, type EtcdErrorCode } from "./port.ts";
+import { EtcdError, EtcdExhausted, type EtcdErrorCode } from "./port.ts";
 
 /** What is read of a gRPC status. */
 export type CallStatus = Pick<StatusObject, "code" | "details">;
@@ -38,12 +38,16 @@ export function toFailure({ code, details }: CallStatus, method: string): CallFa
   const tokenRefused =
     TOKEN_REFUSALS.some((text) => details.includes(text)) ||
     (code === grpcStatus.UNAUTHENTICATED && !isWrongPassword(details));
-  const error = new EtcdError(errorCode(code, details, tokenRefused), `etcd ${method}: ${details}`);
+  const message = `etcd ${method}: ${details}`;
+  const error =
+    code === grpcStatus.RESOURCE_EXHAUSTED
+      ? new EtcdExhausted(message)
+      : new EtcdError(errorCode(code, details, tokenRefused), message);
   return {
     error,
     tokenRefused,
     timedOut: code === grpcStatus.DEADLINE_EXCEEDED,
-    answered: error.code !== "unavailable" || code === grpcStatus.RESOURCE_EXHAUSTED,
+    answered: error.code !== "unavailable" || error instanceof EtcdExhausted,
   };
 }
 

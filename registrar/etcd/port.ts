@@ -146,3 +146,16 @@ export class EtcdDenied extends EtcdError {
     this.advice = advice;
   }
 }
+
+/** `unavailable`, though etcd answers: it has no room for writes, or too much to do. */
+export class EtcdExhausted extends EtcdError {
+  /** A sentence for callers and operators. */
+  readonly advice: string;
+
+  constructor(message: string) {
+    super("unavailable", message);
+    this.advice = message.includes("database space exceeded")
+      ? "etcd is full and takes no writes until its operator compacts it, defragments it and disarms its alarm."
+      : "etcd has more to do than it takes on.";
+  }
+}

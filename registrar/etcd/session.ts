@@ -79,7 +79,7 @@ async function attemptWithToken<Response>(
   const sentAtMs = clock.monotonic();
   const result = await attempt(session, method, token, deadlineMs, send);
   if ("failure" in result && result.failure.error.code === "unavailable") {
-    permit.failed();
+    permit.failed(result.failure.error);
     if (result.failure.timedOut && token?.value !== undefined) session.doubt(token);
     return result;
   }

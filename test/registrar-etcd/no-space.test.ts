@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { startBareEtcd } from "../support/etcd.ts";
 import { parts, put } from "./fixture.ts";
+import { toCallerError } from "../../registrar/agent/caller-errors.ts";
 import { createEtcd } from "../../registrar/etcd/etcd.ts";
 
 const QUOTA_BYTES = 1024 * 1024;
@@ -31,7 +32,12 @@ it("an etcd that is full says so, and keeps its renewals: no other member would 
     code: "unavailable",
     message: expect.stringContaining("database space exceeded"),
   });
-  await expect(etcd.transact([], [put("/filler/again")])).rejects.toMatchObject({ code: "unavailable" });
+  // What its callers are told, also of the calls that are not sent any more.
+  for (let write = 0; write < 4; write++) {
+    const told = await etcd.transact([], [put("/filler/again")]).catch(toCallerError);
+    expect(told).toMatchObject({ code: "unavailable", message: expect.stringContaining("etcd is full") });
+  }
+  expect(etcd.circuit().type).toBe("open");
   stream.renew(lease);
   expect(await renewed.promise).toBe(60);
   expect(ends).toEqual([]);
