@@ -3,6 +3,8 @@ import { decodeRegistration, type Registration } from "../../contract/registrati
 import type { Clock } from "../../kernel/clock.ts";
 import type { KeyValue, WatchEvent } from "../etcd/port.ts";
 import { LEASE_CAUSE, MISSING_CAUSE, type Departed, type Departure } from "./guard/departure.ts";
+import { GUARD_DEFAULT } from "./guard/limits.ts";
+import { createLost, type LostInstance } from "./guard/lost.ts";
 import { createSentinels, type LeaseOwner, type Sentinels } from "./guard/sentinels.ts";
 
 /**
@@ -46,6 +48,8 @@ export interface CatalogState {
   registrations(namespace: string, service: string): Registrations;
   /** What was seen of the departure of an instance that is not there; undefined when nothing was, or too long ago. */
   departed(ref: InstanceRef): Departed | undefined;
+  /** What was seen to depart unplanned from a namespace, and is not back. */
+  lost(namespace: string): readonly LostInstance[];
   readonly sentinels: Pick<Sentinels, "presenceOf">;
   /** Values that are now in etcd under an instance's key without being a registration. They are left out. */
   undecodable(): number;
@@ -68,9 +72,14 @@ const none: Registrations = new Map();
 
 /**
  * `onUndecodable` is told the key of a value that cannot be read when it is met first, not at each list. A registration
- * put again as it was is no change: a fleet that registers again after a fault costs the edge nothing.
+ * put again as it was is no change: a fleet that registers again after a fault costs the edge nothing. `holdSeconds`: how
+ * long the guard holds.
  */
-export function createCatalogState(onUndecodable: (key: string) => void, clock: Pick<Clock, "now">): CatalogState {
+export function createCatalogState(
+  onUndecodable: (key: string) => void,
+  clock: Pick<Clock, "now" | "monotonic">,
+  holdSeconds: number = GUARD_DEFAULT.holdSeconds,
+): CatalogState {
   let namespaces = new Map<string, Services>();
   /** By key, the lease each instance is under. */
   let leases = new Map<string, string>();
@@ -79,6 +88,7 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
   const departed = new Map<string, Departed>();
   /** Goes along with the map. A new iterator each time would first pass over all that has been deleted before. */
   const oldestDeparted = departed.keys();
+  const lost = createLost({ keepMs: holdSeconds * 1000, instancesMax: DEPARTED_MAX, clock });
   const sentinels = createSentinels(clock);
   /** Of the list that is arriving. */
   let listing = newListing();
@@ -96,6 +106,7 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
 
   function remember(key: string, departure: Departed): void {
     departed.delete(key);
+    lost.delete(key);
     departed.set(key, departure);
     if (departed.size > DEPARTED_MAX) departed.delete(oldestDeparted.next().value as string);
   }
@@ -136,6 +147,7 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
       // Also where the registration stays as it was: it may have moved to another lease.
       if (type === "put") leases.set(key, entry.lease);
       if (registration !== undefined) departed.delete(key);
+      if (registration !== undefined || type === "delete") lost.delete(key);
       if (!isSame(held, registration)) {
         const { services, departures } = changesOf(changes, namespace);
         services.add(service);
@@ -149,7 +161,10 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
           // Nobody took away what cannot be read any more: its agent may be newer than this. That it is there says nothing.
           else if (held.status === "up") departure = missingDeparture(service, held, revision, false, undefined);
         }
-        if (departure) departures.push(departure);
+        if (departure) {
+          departures.push(departure);
+          if (departure.type !== "down") lost.add(key, departure);
+        }
       }
       if (type === "delete") leases.delete(key);
     }
@@ -180,17 +195,23 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
       const { others } = listing;
       ({ namespaces, leases, undecodable } = listing);
       listing = newListing();
-      for (const key of departed.keys()) if (leases.has(key)) departed.delete(key);
+      for (const key of departed.keys()) {
+        if (!leases.has(key)) continue;
+        departed.delete(key);
+        lost.delete(key);
+      }
       // Of another history: its revisions say nothing about this one's.
       if (reverted) departed.clear();
       const isFirst = revisionApplied === 0 || reverted;
       revisionApplied = revision;
       const changes = difference(before, namespaces, revision, reverted, ownerBefore);
       for (const [namespace, { departures }] of changes) {
-        for (const { type, service, registration, owner } of departures) {
+        for (const departure of departures) {
+          const { type, service, registration, owner } = departure;
+          if (type !== "missing") continue;
           const key = instanceKey({ namespace, service, instance: registration.id });
-          if (type === "missing")
-            remember(key, { planned: false, revision, forgotten: reverted, ...(owner ? { owner } : {}) });
+          remember(key, { planned: false, revision, forgotten: reverted, ...(owner ? { owner } : {}) });
+          lost.add(key, departure);
         }
       }
       sentinels.restore(others, isFirst);
@@ -205,6 +226,7 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
         applyRevision(events.slice(from, to), revisionOf, changes);
         from = to;
       }
+      lost.prune();
       revisionApplied = revision;
       return changes;
     },
@@ -213,6 +235,7 @@ export function createCatalogState(onUndecodable: (key: string) => void, clock: 
     services: (namespace) => namespaces.get(namespace)?.keys() ?? [],
     registrations: (namespace, service) => namespaces.get(namespace)?.get(service) ?? none,
     departed: (ref) => departed.get(instanceKey(ref)),
+    lost: (namespace) => lost.of(namespace),
     sentinels,
     undecodable: () => undecodable.size,
   };

@@ -41,10 +41,11 @@ export interface ClaimOptions {
 /**
  * `refused` needs a person, or time: Redis belongs to the living publisher of another etcd, or to a newer build.
  * `contended`: another head was written meanwhile. `deposed`: we do not lead any more. `lastBeatMs`: when the head that was
- * there was written, by the clock of whoever did.
+ * there was written, by the clock of whoever did; undefined
+ * where there was none.
  */
 export type ClaimResult =
-  | { readonly type: "claimed"; readonly published: Published; readonly lastBeatMs: number }
+  | { readonly type: "claimed"; readonly published: Published; readonly lastBeatMs: number | undefined }
   | { readonly type: "refused"; readonly reason: string }
   | { readonly type: "contended" }
   | { readonly type: "deposed" };
@@ -85,7 +86,7 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
   if (result === "refused") return { type: "contended" };
   // Only now that nobody else can write is what there is all that will be there.
   const services = stored ? await readServices(store, stored, log) : new Map<string, number>();
-  const lastBeatMs = stored?.heartbeatAt ?? head.heartbeatAt;
+  const lastBeatMs = stored?.heartbeatAt;
   return { type: "claimed", published: { head, guard: headGuard(claim), services, catalogStale: true }, lastBeatMs };
 }
 

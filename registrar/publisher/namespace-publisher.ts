@@ -124,7 +124,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     settings: options.guardSettings,
     published: () => published?.head.instances ?? 0,
   });
-  const takeover = createTakeover(guard, { namespace, store, catalog, log });
+  const takeover = createTakeover(guard, { namespace, store, catalog, clock, log });
   const flushWaiters: (() => void)[] = [];
 
   /** One move of the state machine. */

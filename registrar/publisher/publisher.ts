@@ -119,9 +119,13 @@ export function startPublisher(options: PublisherOptions): Publisher {
   const auditIntervalMs = 1000 * (options.auditIntervalSeconds ?? AUDIT_INTERVAL_SECONDS_DEFAULT);
   const closing = new AbortController();
   const listed = Promise.withResolvers<void>();
-  const catalog = createCatalogState((key) => {
-    log.warn({ key }, "A value in etcd is not a registration; left out");
-  }, clock);
+  const catalog = createCatalogState(
+    (key) => {
+      log.warn({ key }, "A value in etcd is not a registration; left out");
+    },
+    clock,
+    guardSettings.holdSeconds,
+  );
   let leading: Leading | undefined;
   const namespaces = createNamespaces({
     configured: options.namespaces,

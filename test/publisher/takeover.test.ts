@@ -112,6 +112,40 @@ describe("a change of leader", () => {
     expect(await statusesOf("web")).toEqual({ 1: "suspect" });
   });
 
+  it("holds what the new leader saw depart unplanned, where Redis was emptied and the last leader lost at once", async () => {
+    const { leader, standby, tell } = withStandby();
+    tell((to) => to.put("web", "1", {}, "lease-1"));
+    tell((to) => to.put("api", "1", {}, "lease-1"));
+    tell((to) => to.put("back", "1", {}, "lease-1"));
+    tell((to) => to.put("left", "1", {}, "lease-2"));
+    await live(leader);
+    tell((to) => to.expire("lease-1"));
+    tell((to) => to.remove("left", "1"));
+    tell((to) => to.put("back", "1", {}, "lease-3"));
+    await live(leader);
+    await leader.stop();
+    await stage.redis.cli("FLUSHALL");
+    standby.lead();
+    await live(standby);
+    expect(await statusesOf("web")).toEqual({ 1: "suspect" });
+    expect(await holdsOf("web")).toMatchObject([{ cause: "lease", agent: "agent-a" }]);
+    expect(await statusesOf("api")).toEqual({ 1: "suspect" });
+    expect(await statusesOf("back")).toEqual({ 1: "up" });
+    expect(await statusesOf("left")).toEqual({});
+  });
+
+  it("holds nothing that the last leader let go, while Redis has what that published", async () => {
+    const { leader, standby, tell } = withStandby();
+    tell((to) => to.put("web", "1", {}, "lease-1"));
+    await live(leader);
+    tell((to) => to.expire("lease-1"));
+    await release(leader);
+    await leader.stop();
+    standby.lead();
+    await live(standby);
+    expect(await statusesOf("web")).toEqual({});
+  });
+
   it("holds what was lost while nobody led, with its agent where the new leader saw it go", async () => {
     const { leader, standby, tell } = withStandby();
     tell((to) => to.put("web", "1", {}, "lease-1"));

@@ -22,6 +22,8 @@ export interface Departure {
   readonly owner?: LeaseOwner;
   /** Etcd was restored from a backup that lacks it, which says nothing about the instance. */
   readonly forgotten?: boolean;
+  /** How long ago it was, where it is judged only now. */
+  readonly agoMs?: number;
 }
 
 /** What is known of an instance that is gone from etcd. */

@@ -181,6 +181,30 @@ describe("a hold ends", () => {
   });
 });
 
+describe("a hold of what a standby saw depart", () => {
+  it("ends as long after the departure as any other", async () => {
+    const { clock, guard, confirm, register } = setUp();
+    register("l1", "web", ["up"]);
+    const lost = {
+      type: "lost",
+      service: "web",
+      registration: registration("1"),
+      cause: "lease",
+      revision: 5,
+    } as const;
+    const many = ["1", "2", "3"].map((id) => ({ ...lost, registration: registration(id), agoMs: HOLD_MS - 5000 }));
+    guard.observe(many);
+    expect(guard.size()).toBe(3);
+    expect(guard.holds("web")?.[0]?.until).toBe(clock.now() + 5000);
+    await clock.advance(4999);
+    confirm();
+    expect(guard.size()).toBe(3);
+    await clock.advance(1);
+    confirm();
+    expect(guard.size()).toBe(0);
+  });
+});
+
 describe("a hold of a former leader", () => {
   it("does not end by a sentinel that a start of the publisher finds, as by one that comes then", async () => {
     const { clock, catalog, guard, confirm, register } = setUp();

@@ -117,14 +117,14 @@ export function createGuard(options: GuardOptions): Guard {
     return (now === undefined || now.status === "down") && !heldOf(service).has(id);
   };
 
-  function hold({ service, registration, cause, owner, type }: Departure): void {
+  function hold({ service, registration, cause, owner, type, agoMs = 0 }: Departure): void {
     const holdMs = settings.holdSeconds * 1000;
-    const since = clock.now();
+    const since = clock.now() - agoMs;
     add(service, {
       hold: { id: registration.id, cause, since, until: since + holdMs, ...owner },
       registration,
       calledDown: type === "down",
-      endsAtMs: clock.monotonic() + holdMs,
+      endsAtMs: clock.monotonic() - agoMs + holdMs,
       refusals: 0,
       failures: 0,
       lastProbe: undefined,
@@ -161,7 +161,7 @@ export function createGuard(options: GuardOptions): Guard {
           because.set(reason, (because.get(reason) ?? 0) + 1);
         }
       }
-      for (const { registration } of own) window.add(service, registration.id);
+      for (const { registration, agoMs } of own) window.add(service, registration.id, agoMs);
     }
     const count = departures.length - passed;
     if (passed > 0) onDepartures?.("passed", passed);

@@ -1,3 +1,5 @@
+import type { Clock } from "../../../kernel/clock.ts";
+import type { CatalogState } from "../catalog-state.ts";
 import type { Departure } from "./departure.ts";
 import type { Guard } from "./guard.ts";
 import { compareWithStored, type StoredOptions } from "./stored.ts";
@@ -18,34 +20,41 @@ export interface Takeover {
   begin(): void;
   /**
    * Takes up what the last leader held and what it served that etcd has no more, once a run. To be called when nobody
-   * else can write to Redis any more. `lastBeatMs`: when the last leader wrote last, by its own clock. Rejects when Redis
+   * else can write to Redis any more. `lastBeatMs`: when the last leader wrote last, by its own clock; undefined where
+   * Redis has nothing of it, and what this process saw depart is all that is known. Rejects when Redis
    * cannot be reached, and may then be called again.
    */
-  compare(services: Iterable<string>, lastBeatMs: number): Promise<void>;
+  compare(services: Iterable<string>, lastBeatMs: number | undefined): Promise<void>;
   /** These services changed in etcd, and this has departed from them unplanned. */
   changed(services: readonly string[], departures: readonly Departure[]): void;
 }
 
-export function createTakeover(guard: Guard, options: Omit<StoredOptions, "services">): Takeover {
+export interface TakeoverOptions extends Omit<StoredOptions, "services"> {
+  readonly catalog: StoredOptions["catalog"] & Pick<CatalogState, "lost">;
+  readonly clock: Pick<Clock, "monotonic">;
+}
+
+export function createTakeover(guard: Guard, options: TakeoverOptions): Takeover {
   let state: State = { type: "ahead" };
   /** Of this run's first claim: what a later one finds is the time of our own claim before. */
-  let lastBeatMsFirst: number | undefined;
+  let first: { readonly lastBeatMs: number | undefined } | undefined;
   return {
     begin() {
       state = { type: "ahead" };
-      lastBeatMsFirst = undefined;
+      first = undefined;
     },
     async compare(services, lastBeatMs) {
       if (state.type === "done") return;
-      lastBeatMsFirst ??= lastBeatMs;
+      first ??= { lastBeatMs };
       const departures: Departure[] = [];
       state = { type: "comparing", departures };
       const found = await compareWithStored({ ...options, services });
       state = { type: "done" };
-      guard.takeUp(found.holds, lastBeatMsFirst);
+      if (first.lastBeatMs !== undefined) guard.takeUp(found.holds, first.lastBeatMs);
+      const unseen = first.lastBeatMs === undefined ? lostOf(options) : found.departures;
       // Only the early ones have what was compared before it departed; where both have it, they know more.
       const early = new Set(departures.map(nameOf));
-      guard.observe([...departures, ...found.departures.filter((departure) => !early.has(nameOf(departure)))]);
+      guard.observe([...departures, ...unseen.filter((departure) => !early.has(nameOf(departure)))]);
       guard.settle([...guard.services()]);
     },
     changed(services, departures) {
@@ -55,6 +64,12 @@ export function createTakeover(guard: Guard, options: Omit<StoredOptions, "servi
       guard.observe(departures);
     },
   };
+}
+
+/** What a standby saw depart while it followed: the leader that held it is gone, and what it wrote. */
+function lostOf({ namespace, catalog, clock }: TakeoverOptions): Departure[] {
+  const nowMs = clock.monotonic();
+  return catalog.lost(namespace).map(({ departure, seenAtMs }) => ({ ...departure, agoMs: nowMs - seenAtMs }));
 }
 
 function nameOf({ service, registration }: Departure): string {
