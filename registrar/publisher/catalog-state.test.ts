@@ -127,6 +127,21 @@ describe("the catalog", () => {
     expect(names(catalog.restore(3))).toEqual(["default/a", "default/b"]);
   });
 
+  it("is compared with a list as that arrives: what stayed the same is kept, and nothing is left to compare at its end", () => {
+    const catalog = createCatalogState(() => {}, clock);
+    const of = (instance: string, port: number) => {
+      const key = instanceKey({ namespace: "default", service: "a", instance });
+      return entry(key, JSON.stringify(registration(instance, { port })));
+    };
+    restoreCatalog(catalog, [of("1", 1), of("2", 1)], 1);
+    const before = new Map(catalog.registrations("default", "a"));
+    // Of another history too, where equal revisions say nothing: it is the values that are compared.
+    expect(names(restoreCatalog(catalog, [of("1", 1), of("2", 2)], 2, true))).toEqual(["default/a"]);
+    const after = catalog.registrations("default", "a");
+    expect(after.get("1")).toBe(before.get("1"));
+    expect(after.get("2")).toMatchObject({ port: 2 });
+  });
+
   it("tells of a value that is no registration once, by its key, and leaves it out", () => {
     const told: string[] = [];
     const catalog = createCatalogState((key) => told.push(key), clock);

@@ -183,7 +183,10 @@ export function createCatalogState(
         if (registration === undefined) {
           listing.undecodable.add(entry.key);
         } else {
-          put(listing.namespaces, ref.namespace, ref.service, registration);
+          // Compared here, a page at a time, and not all at once when the list is whole. What stays is one object, not two.
+          const held = namespaces.get(ref.namespace)?.get(ref.service)?.get(ref.instance);
+          const kept = held !== undefined && isSame(held, registration) ? held : registration;
+          put(listing.namespaces, ref.namespace, ref.service, kept);
           listing.leases.set(entry.key, entry.lease);
         }
       }
