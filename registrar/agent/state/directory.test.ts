@@ -1,4 +1,5 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createManualClock } from "../../../test/support/clock.ts";
@@ -54,6 +55,33 @@ describe("a state directory", () => {
     first.release();
     const third = await openStateDirectory(dir, log, createManualClock());
     third.release();
+  });
+
+  it.each(["a link", "a pipe", "a folder"])(
+    "whose journal is %s keeps nobody from starting: that is set aside",
+    async (kind) => {
+      const { dir, lines, open, write } = setUp();
+      const journal = join(dir, "journal");
+      write("elsewhere", good + lease);
+      if (kind === "a link") symlinkSync(join(dir, "elsewhere"), journal);
+      else if (kind === "a pipe") execFileSync("mkfifo", [journal]);
+      else mkdirSync(journal);
+      expect(await open()).toMatchObject({ agent: undefined, behind: true, leases: new Map() });
+      expect(lines.map(({ level }) => level)).toEqual(["error"]);
+      expect(readdirSync(dir).filter((name) => name.startsWith("journal"))).toEqual([
+        expect.stringMatching(/^journal\.corrupt-/),
+      ]);
+      expect(readFileSync(join(dir, "elsewhere"), "utf8")).toBe(good + lease);
+    },
+  );
+
+  it("writes its process id through no link", async () => {
+    const { dir, lines, open, write } = setUp();
+    write("elsewhere", "theirs");
+    symlinkSync(join(dir, "elsewhere"), join(dir, "pid"));
+    await open();
+    expect(readFileSync(join(dir, "elsewhere"), "utf8")).toBe("theirs");
+    expect(lines).toMatchObject([{ level: "warn", fields: { path: join(dir, "pid") } }]);
   });
 
   it("that is none, or cannot be written to, is refused by its name", () => {
@@ -112,13 +140,6 @@ describe("a journal that is found", () => {
     expect(aside.map((name) => readFileSync(join(dir, name), "utf8"))).toEqual(
       [2, 3, 4].map((time) => `garbage ${time}\n`),
     );
-  });
-
-  it("that cannot be read at all is no reason not to start", async () => {
-    const { dir, lines, open } = setUp();
-    mkdirSync(join(dir, "journal"));
-    expect(await open()).toMatchObject({ agent: undefined, behind: true });
-    expect(lines.map(({ level }) => level)).toEqual(["error", "error"]);
   });
 
   it("under the name of one that is behind is taken as such, and only without a later one", async () => {

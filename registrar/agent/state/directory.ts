@@ -1,11 +1,11 @@
 import { accessSync, constants, existsSync, mkdirSync, statSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Clock } from "../../../kernel/clock.ts";
 import { FingerpostError, messageOf } from "../../../kernel/errors.ts";
 import { tryLock, type KernelLock } from "../../../node/kernel-lock.ts";
 import type { Log } from "../../../node/log.ts";
-import { createStateFiles, isErrno, type StateFiles } from "./files.ts";
+import { createStateFiles, isErrno, openOwn, type StateFiles } from "./files.ts";
 import { readJournal } from "./read.ts";
 import { emptyState, type Stored } from "./records.ts";
 
@@ -57,7 +57,7 @@ export async function openStateDirectory(path: string, log: Log, clock: Clock): 
     const files = createStateFiles(path);
     const stored = await loadState(files, log, clock);
     try {
-      await writeFile(pathPid, `${process.pid}\n`, { mode: 0o600 });
+      await writePid(pathPid);
     } catch (error) {
       // It only helps whoever is refused.
       log.warn({ error: messageOf(error), path: pathPid }, "the process id was not written to the state directory");
@@ -77,6 +77,16 @@ async function lockDirectory(path: string, pathPid: string): Promise<KernelLock>
   const pid = await readFile(pathPid, "utf8").catch(() => "");
   const who = /^\d+\n$/.test(pid) ? `, process ${pid.trim()}` : "";
   throw new FingerpostError("conflict", `The state directory "${path}" is in use by another registrar${who}.`);
+}
+
+async function writePid(path: string): Promise<void> {
+  const handle = await openOwn(path, constants.O_WRONLY | constants.O_CREAT);
+  try {
+    await handle.truncate();
+    await handle.writeFile(`${process.pid}\n`);
+  } finally {
+    await handle.close();
+  }
 }
 
 /** What an earlier run has left there, as far as it can be trusted. */

@@ -1,5 +1,5 @@
-import { createReadStream, type Stats } from "node:fs";
-import { copyFile, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { constants, type Stats } from "node:fs";
+import { copyFile, lstat, open, readdir, rename, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Corrupt journals that are kept for whoever wants to know what happened; older ones are removed. */
@@ -31,7 +31,7 @@ export interface StateFiles {
   standing(file: JournalFile): Promise<Standing>;
   /** Names the journal as one that is behind. */
   markBehind(): Promise<void>;
-  /** Keeps a copy of a corrupt journal under the name it returns. */
+  /** Keeps a copy of a corrupt journal, or what is there instead of one, under the name it returns. */
   setAside(name: JournalName, at: Date): Promise<string>;
 }
 
@@ -55,7 +55,7 @@ export function createStateFiles(dir: string): StateFiles {
 
   return {
     async read(name) {
-      return (await existing(paths[name])) ? createReadStream(paths[name]) : undefined;
+      return (await existing(paths[name])) ? readOwn(paths[name]) : undefined;
     },
 
     async create() {
@@ -83,16 +83,31 @@ export function createStateFiles(dir: string): StateFiles {
 
     async setAside(name, at) {
       const path = join(dir, `journal.corrupt-${at.toISOString().replaceAll(/[:.]/g, "-")}`);
-      await copyFile(paths[name], path);
+      if ((await existing(paths[name]))?.isFile()) await copyFile(paths[name], path);
+      else await rename(paths[name], path);
       await removeOldest();
       return path;
     },
   };
 }
 
+/** Opens what must be a file of ours: a link may lead anywhere, and a pipe never answers. Rejects for anything else. */
+export async function openOwn(path: string, flags: number): Promise<FileHandle> {
+  const handle = await open(path, flags | constants.O_NOFOLLOW | constants.O_NONBLOCK, FILE_MODE);
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  throw new Error(`"${path}" is not a file`);
+}
+
+async function* readOwn(path: string): AsyncGenerator<Buffer, void, void> {
+  const handle = await openOwn(path, constants.O_RDONLY);
+  for await (const chunk of handle.createReadStream()) yield chunk as Buffer;
+}
+
+/** Itself, and not where a link leads. */
 async function existing(path: string) {
   try {
-    return await stat(path);
+    return await lstat(path);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;
