@@ -342,3 +342,17 @@ describe("an instance that the file has registered", () => {
     expect(stored(a)?.status).toBe("up");
   });
 });
+
+it("what a first write of unknown outcome left is gone within half a minute, however long its TTL is", async () => {
+  for (const fields of [{ ttlSeconds: 3600 }, { ttlSeconds: 3600, status: "draining" }]) {
+    const { etcd, agent, stored, live } = agentOnMemory({ drainSeconds: 600 });
+    await agent.register(ref("other"), request({ ttlSeconds: 3600 }));
+    etcd.fault = () => "answer-lost";
+    await expect(agent.register(ref("a"), request(fields))).rejects.toMatchObject({ code: "unavailable" });
+    etcd.fault = () => "none";
+    expect(stored(ref("a"))).toBeDefined();
+    await live(32);
+    expect(stored(ref("a"))).toBeUndefined();
+    expect(agent.counts().instances).toBe(1);
+  }
+});

@@ -12,6 +12,8 @@ import { viewOf, type Held, type HeldView } from "./held.ts";
 
 /** The least grace time of an instance that is down: a restart or a moved container takes about so long. */
 const DOWN_SECONDS_MIN = 10;
+/** How long a caller whose first write was not answered has to try again, before what it may have left is removed. */
+const UNCONFIRMED_SECONDS_MAX = 30;
 
 export interface LivenessOptions {
   readonly clock: Clock;
@@ -64,20 +66,25 @@ export function createLivenessWatch(options: LivenessOptions): LivenessWatch {
     },
   });
 
-  function startGrace({ key, liveness }: Held): void {
+  function graceSecondsOf({ liveness }: Held): number {
     const ttlSeconds = liveness.type === "heartbeat" ? liveness.ttlSeconds : 0;
-    deadlines.watch(key, (downSeconds ?? Math.max(ttlSeconds, DOWN_SECONDS_MIN)) * 1000);
+    return downSeconds ?? Math.max(ttlSeconds, DOWN_SECONDS_MIN);
   }
+
+  const startGrace = (held: Held) => deadlines.watch(held.key, graceSecondsOf(held) * 1000);
 
   return {
     start(held) {
       const { key, registration, liveness, confirmed } = held;
       const { status, cause = "", ...target } = registration;
       if (liveness.type !== "check" || status === "draining" || !confirmed) checks.stop(key);
+      if (!confirmed) {
+        // What a write of unknown outcome may have left in etcd is cleaned up, unless the caller tries again before.
+        const seconds = liveness.type === "heartbeat" ? liveness.ttlSeconds : graceSecondsOf(held);
+        return deadlines.watch(key, Math.min(seconds, UNCONFIRMED_SECONDS_MAX) * 1000);
+      }
       if (status === "draining") return deadlines.watch(key, drainSeconds * 1000);
       if (liveness.type === "heartbeat") return deadlines.watch(key, liveness.ttlSeconds * 1000);
-      // What a write of unknown outcome may have left in etcd is cleaned up, unless the caller tries again before.
-      if (!confirmed) return startGrace(held);
       deadlines.forget(key);
       if (liveness.type !== "check") return;
       const judgement = judgementOf(status, status === "down" && isUntried(registration));
