@@ -184,7 +184,7 @@ export function createAgent(options: AgentOptions): Agent {
     },
   });
   const departures = createDepartures({ instances, queue, liveness, log });
-  const audit = startAudit({ etcd, pool, instances, queue, clock, log, intervalMs: leaseTtlSeconds * 1000 });
+  const audit = startAudit({ etcd, pool, instances, queue, clock, random, log, intervalMs: leaseTtlSeconds * 1000 });
 
   async function operate<T>(key: string, task: () => Promise<T>): Promise<T> {
     if (closing) throw unavailable("This registrar is shutting down.");

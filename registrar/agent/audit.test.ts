@@ -34,3 +34,18 @@ it("an instance that somebody deletes again and again leaves no lease behind for
   await live(70);
   expect(agent.counts()).toMatchObject({ instances: 1, leases: 1 });
 });
+
+it("agents that were started together do not look at etcd together", async () => {
+  for (const [random, fromSeconds] of [
+    [0, 9],
+    [0.999, 11],
+  ] as const) {
+    const { etcd, agent, live } = agentOnMemory({ ...settings, random: () => random });
+    await agent.register(a, request({ ttlSeconds: 600 }));
+    const before = etcd.transactions();
+    await live(fromSeconds - 0.5);
+    expect(etcd.transactions()).toBe(before);
+    await live(0.5);
+    expect(etcd.transactions()).toBe(before + 1);
+  }
+});

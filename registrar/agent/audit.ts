@@ -1,5 +1,6 @@
 import { sleep, type Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
+import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
 import type { Etcd, KeyValue } from "../etcd/port.ts";
 import type { Held } from "./held.ts";
@@ -7,13 +8,18 @@ import type { Instances } from "./instances.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { LeasePool, PoolLease } from "./lease-pool.ts";
 
+/** A share of the interval: enough to drift apart within some rounds. */
+const JITTER = 0.1;
+
 export interface AuditOptions {
   readonly etcd: Etcd;
   readonly pool: LeasePool;
   readonly instances: Instances;
   readonly queue: KeyedQueue;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
+  /** Between two rounds, give or take a tenth. */
   readonly intervalMs: number;
 }
 
@@ -25,12 +31,14 @@ export interface Audit {
   close(): Promise<void>;
 }
 
-export function startAudit({ etcd, pool, instances, queue, clock, log, intervalMs }: AuditOptions): Audit {
+export function startAudit(options: AuditOptions): Audit {
+  const { etcd, pool, instances, queue, clock, random, log, intervalMs } = options;
   const stop = new AbortController();
 
   async function run(): Promise<void> {
     while (!stop.signal.aborted) {
-      await sleep(clock, intervalMs, stop.signal);
+      // Agents that were started together are not to read together for ever.
+      await sleep(clock, intervalMs * (1 - JITTER + random() * 2 * JITTER), stop.signal);
       for (const lease of pool.all()) {
         if (stop.signal.aborted) return;
         // Its sentinel may not be there yet, or come at any time: the recovery sees to it.

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { instanceKey, sentinelKey } from "../../contract/etcd-keys.ts";
+import { sleep } from "../../kernel/clock.ts";
 import { agentOnMemory, ref, request } from "../../test/agent/agent-on-memory.ts";
 import { EtcdError } from "../etcd/port.ts";
 import { emptyState, withoutState, type StateRecord } from "./state/records.ts";
@@ -185,6 +186,32 @@ describe("a lease", () => {
     expect(etcd.entries.size).toBeGreaterThan(0);
     expect(renewed).toEqual([]);
     expect(agent.counts().leases).toBe(0);
+  });
+
+  it("is revoked at the end of its agent with few others at a time, and left to its TTL where that takes too long", async () => {
+    const { journal: none } = withoutState();
+    let ended = 0;
+    const append = ({ type }: StateRecord) => (ended += type === "lease-ended" ? 1 : 0);
+    const state = { stored: emptyState(), journal: { ...none, append } };
+    const { clock, etcd, agent } = agentOnMemory({ state });
+    for (let index = 0; index < 60; index++) await agent.register(ref("a", "web", `namespace-${index}`), request());
+    const revokeLease = etcd.revokeLease.bind(etcd);
+    let [revoked, running, runningMax] = [0, 0, 0];
+    etcd.revokeLease = async (lease) => {
+      revoked += 1;
+      runningMax = Math.max(runningMax, ++running);
+      await sleep(clock, 1000);
+      await revokeLease(lease);
+      running -= 1;
+    };
+    const closing = agent.close({ leave: true });
+    for (let second = 0; second < 20; second++) await clock.advance(1000);
+    await closing;
+    expect(running).toBe(0);
+    expect(runningMax).toBe(8);
+    expect(revoked).toBe(40);
+    // None is for the next start to take up.
+    expect(ended).toBe(60);
   });
 
   it("of an opening that fails is waited for by all and asked for once", async () => {

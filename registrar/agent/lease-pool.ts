@@ -9,6 +9,9 @@ import { EtcdError, type Compare, type Etcd, type KeyValue, type Operation } fro
 export const INSTANCES_PER_LEASE_MAX = 127;
 /** How long a lease without instances is kept for the next one, so that one that comes and goes costs no lease. */
 const EMPTY_LEASE_MS = 60_000;
+/** Revocations at a time on the way out, and how long new ones are begun: what is left then ends within its TTL. */
+const CLOSE_REVOCATIONS_MAX = 8;
+const CLOSE_REVOCATIONS_MS = 5000;
 /** Leases of this process that have ended and are remembered as ours; an answer that came too late may name one. */
 const FORMER_LEASES_MAX = 4096;
 
@@ -101,7 +104,7 @@ export interface LeasePool {
   all(): readonly PoolLease[];
   /** What the journal is to say of the leases, with those whose first write is under way. */
   records(): Iterable<StoredLease>;
-  /** Leaves the leases to end by themselves, or revokes them and all they hold. */
+  /** Leaves the leases to end by themselves, or revokes them and all they hold, as far as the time allows. */
   close(options: { readonly revoke: boolean }): Promise<void>;
 }
 
@@ -182,6 +185,10 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
 
   function revoke(id: string): void {
     journal.append({ type: "lease-ended", id });
+    void sendRevocation(id);
+  }
+
+  function sendRevocation(id: string): Promise<void> {
     const revocation = etcd
       .revokeLease(id)
       .catch((error: unknown) => {
@@ -190,6 +197,18 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
       })
       .finally(() => revocations.delete(revocation));
     revocations.add(revocation);
+    return revocation;
+  }
+
+  async function revokeAll(ids: string[]): Promise<void> {
+    // Also of those that are left: they are not for the next start to take up.
+    for (const id of ids) journal.append({ type: "lease-ended", id });
+    const deadlineMs = clock.monotonic() + CLOSE_REVOCATIONS_MS;
+    const work = async () => {
+      for (let id = ids.pop(); id !== undefined && clock.monotonic() < deadlineMs; id = ids.pop())
+        await sendRevocation(id);
+    };
+    await Promise.all(Array.from({ length: CLOSE_REVOCATIONS_MAX }, work));
   }
 
   function endWhenEmpty(lease: PoolLease): void {
@@ -333,10 +352,9 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
       closed = true;
       for (const cancel of emptyTimers.values()) cancel();
       emptyTimers.clear();
-      for (const lease of held.values()) {
-        end(lease, "closed");
-        if (closing.revoke) revoke(lease.id);
-      }
+      const leasesLeft = [...held.values()];
+      for (const lease of leasesLeft) end(lease, "closed");
+      if (closing.revoke) await revokeAll(leasesLeft.map(({ id }) => id));
       await Promise.all(revocations);
     },
   };
