@@ -85,6 +85,8 @@ interface Registered extends HeldView {
 export interface AgentCounts {
   readonly instances: number;
   readonly leases: number;
+  /** The term of a lease that is granted now. */
+  readonly leaseTtlSeconds: number;
   /** Instances that wait to be put again after their lease was lost. */
   readonly recovering: number;
   /** Writes waiting or under way. */
@@ -133,6 +135,7 @@ export function createAgent(options: AgentOptions): Agent {
   const bucket =
     options.bucket ?? createTokenBucket({ clock, ratePerSecond: RECOVERIES_PER_SECOND, burst: RECOVERIES_PER_SECOND });
   const { state = withoutState() } = options;
+  const ttlSecondsNow = () => Math.round(leaseTtlSeconds * (1 + strain()));
   const incarnation = Math.floor(random() * 2 ** 48).toString(36);
   let closing = false;
 
@@ -155,7 +158,7 @@ export function createAgent(options: AgentOptions): Agent {
     log,
     agent,
     incarnation,
-    leaseTtlSeconds: () => Math.round(leaseTtlSeconds * (1 + strain())),
+    leaseTtlSeconds: ttlSecondsNow,
     journal: state.journal,
     onLost: (lease) => instances.lose(lease),
     onTaken: (lease) => instances.forgetAll(lease),
@@ -352,6 +355,7 @@ export function createAgent(options: AgentOptions): Agent {
     counts: () => ({
       instances: instances.size(),
       leases: pool.all().length,
+      leaseTtlSeconds: ttlSecondsNow(),
       recovering: recovery.pending(),
       pendingWrites: queue.pending(),
       checks: liveness.checks(),

@@ -53,6 +53,7 @@ describe("a lease", () => {
     const held = [0, 0.5, 1, 0].map((_, index) => ref("i", "web", `namespace-${index}`));
     for (const [index, level] of [0, 0.5, 1, 0].entries()) {
       strain = level;
+      expect(agent.counts().leaseTtlSeconds).toBe(30 * (1 + level));
       await agent.register(held[index]!, request({ ttlSeconds: 600 }));
     }
     expect(granted).toEqual([30, 45, 60, 30]);
