@@ -8,7 +8,7 @@ import { isLoopback, listen, type ListenAddress, type Listener } from "../node/l
 import type { Log } from "../node/log.ts";
 import { createAgent } from "./agent/agent.ts";
 import { createProber } from "./agent/checks/prober.ts";
-import { startEtcdProbe } from "./agent/etcd-probe.ts";
+import { startFirstContact } from "./agent/first-contact.ts";
 import { openState, type OpenState } from "./agent/state/open.ts";
 import { createEtcd, type EtcdClient } from "./etcd/etcd.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "./etcd/lease-keeper.ts";
@@ -157,12 +157,12 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     });
   const fromFile = agent && createStaticRegistrations({ agent, clock, random, log });
   const probeKey = `${AGENTS_PREFIX}${agentName}`;
-  const probe = agent && startEtcdProbe({ etcd, key: probeKey, clock, random, log });
+  const firstContact = agent && startFirstContact({ etcd, key: probeKey, clock, random, log });
 
   const notReady = () => {
     const reasons: string[] = [];
     if (signal.aborted) reasons.push("Shutting down.");
-    const failure = probe?.failure();
+    const failure = firstContact?.failure();
     if (failure !== undefined) reasons.push(failure);
     const takingUp = agent?.counts().takingUp ?? 0;
     if (takingUp > 0) reasons.push(`The leases of an earlier run are being taken up: ${takingUp} left.`);
@@ -193,7 +193,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
   });
 
   const endingAgent = (leave: boolean): readonly Ending[] => [
-    ["the first contact with etcd", async () => probe?.close()],
+    ["the first contact with etcd", async () => firstContact?.close()],
     ["the registrations of the file", async () => fromFile?.close()],
     ["the agent", async () => agent?.close({ leave })],
     ["the state", async () => state?.close()],

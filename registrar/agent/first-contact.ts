@@ -9,7 +9,7 @@ import { toCallerError } from "./caller-errors.ts";
 const BACKOFF_BASE_MS = 250;
 const BACKOFF_CAP_MS = 5000;
 
-export interface EtcdProbeOptions {
+export interface FirstContactOptions {
   readonly etcd: Pick<Etcd, "get">;
   /** A key the agent's role may read. */
   readonly key: string;
@@ -22,13 +22,13 @@ export interface EtcdProbeOptions {
  * Reads from etcd until it is answered once: the proof that address, credentials and role are right. Afterwards it
  * asks no more, since every agent asking all the time would be a load of its own.
  */
-export interface EtcdProbe {
+export interface FirstContact {
   /** Why etcd has not been reached, for anybody's eyes; undefined once it has. */
   failure(): string | undefined;
   close(): Promise<void>;
 }
 
-export function startEtcdProbe({ etcd, key, clock, random, log }: EtcdProbeOptions): EtcdProbe {
+export function startFirstContact({ etcd, key, clock, random, log }: FirstContactOptions): FirstContact {
   const stop = new AbortController();
   const backoff = createBackoff({ baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, random });
   let failure: string | undefined = "etcd has not answered yet.";

@@ -3,7 +3,7 @@ import { createManualClock } from "../../test/support/clock.ts";
 import { until } from "../../test/support/until.ts";
 import { createLogTo, type LogLine } from "../../node/log.ts";
 import { EtcdError, EtcdLoginRefused } from "../etcd/port.ts";
-import { startEtcdProbe } from "./etcd-probe.ts";
+import { startFirstContact } from "./first-contact.ts";
 
 it.each([
   [
@@ -20,7 +20,7 @@ it.each([
   ],
 ])("%s", async (_, error, message, reason) => {
   const lines: LogLine[] = [];
-  const probe = startEtcdProbe({
+  const firstContact = startFirstContact({
     etcd: { get: () => Promise.reject(error) },
     key: "k",
     clock: createManualClock(),
@@ -30,5 +30,5 @@ it.each([
   await until("it is told", () => lines.length > 0);
   expect(lines[0]?.message).toMatch(message);
   expect(lines[0]?.fields["error"]).toMatch(reason);
-  await probe.close();
+  await firstContact.close();
 });
