@@ -19,8 +19,8 @@ const OUTAGE_BACKOFF = { baseMs: 250, capMs: 4000 };
  */
 const SPREAD_MS_MAX = 1000;
 /** A token that names its expiry is replaced after this part of its life, and up to REFRESH_JITTER more of it. */
-const REFRESH_PART = 0.8;
-const REFRESH_JITTER = 0.1;
+const REFRESH_PART = 0.88;
+const REFRESH_JITTER = 0.07;
 /** Tokens that are not to live for so long are used until they are refused: our clock, or etcd's, may be wrong. */
 const REFRESH_MS_MIN = 5000;
 /** Timers take no more than 24 days. */
