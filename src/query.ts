@@ -1,101 +1,73 @@
-import Range from "semver/classes/range.js";
 import { isName, NAME_RULE } from "../contract/names.ts";
 import { FingerpostError, type Violation } from "../kernel/errors.ts";
-import { HEALTH_VALUES, NO_FILTERS, type Filters, type Health } from "./selection.ts";
+import { VALUE_LENGTH_MAX, type Family, type Many, type One, type ParameterTable, type Value } from "./parameters.ts";
 
-/** Bounds of one query: its parameters, and the characters of a value. A range takes time in its length. */
-const PARAMETERS_MAX = 64;
-const VALUE_LENGTH_MAX = 2048;
-const RANGE_LENGTH_MAX = 128;
-const RANGE_RULE = "must be a semver range such as ^1.4 or >=2 <3";
-const META_PREFIX = "meta.";
-/** Instances in one answer. */
-const LIMIT_MAX = 10_000;
-export const PAGE_LIMIT_MAX = 1000;
-export const PAGE_LIMIT_DEFAULT = 100;
-export const RESOLVE_SERVICES_MAX = 50;
+/** Parameters of one query. */
+export const PARAMETERS_MAX = 64;
 
-/** A request's query. Everything in it must be asked for, and `done` throws `invalid_argument` with all that is wrong. */
-export interface Query {
-  /** The value of a parameter that is given once at most; `rule` tells what is wrong with it, if anything. */
-  one(name: string, rule: (value: string) => string | undefined): string | undefined;
-  all(name: string, rule: (value: string) => string | undefined): readonly string[];
-  withPrefix(prefix: string): readonly (readonly [name: string, value: string])[];
-  refuse(parameter: string, detail: string): void;
-  done(): void;
-}
+/** What a query says, by the names of its table. */
+export type QueryOf<Table extends ParameterTable> = {
+  readonly [Name in keyof Table]: Table[Name] extends One<infer T, infer Fallback>
+    ? T | Fallback
+    : Table[Name] extends Many<infer T>
+      ? readonly T[]
+      : Table[Name] extends Family<infer T>
+        ? readonly (readonly [key: string, value: T])[]
+        : never;
+};
 
-export function parseQuery(url: string): Query {
-  const parameters = new Map<string, string[]>();
-  const violations: Violation[] = [];
-  const taken = new Set<string>();
-  const search = new URL(url).searchParams;
-  if (search.size > PARAMETERS_MAX) {
+/**
+ * Reads the query of a URL by a table of all that it may have. Throws `invalid_argument` with every rule that is broken,
+ * and every parameter that is not in the table.
+ */
+export function readQuery<const Table extends ParameterTable>(url: string, table: Table): QueryOf<Table> {
+  const { searchParams } = new URL(url);
+  if (searchParams.size > PARAMETERS_MAX) {
     throw new FingerpostError("invalid_argument", `The query has more than ${PARAMETERS_MAX} parameters.`);
   }
-  for (const [name, value] of search) {
-    if (value.length > VALUE_LENGTH_MAX) refuse(name, `must be at most ${VALUE_LENGTH_MAX} characters`);
-    parameters.set(name, [...(parameters.get(name) ?? []), value]);
+  const texts = new Map<string, string[]>();
+  for (const [name, text] of searchParams) texts.set(name, [...(texts.get(name) ?? []), text]);
+  const violations: Violation[] = [];
+  const refuse = (parameter: string, detail: string) => void violations.push({ parameter, detail });
+
+  /** Takes a parameter out of what is given; a value that breaks its rule is refused and left out. */
+  function take<T>(name: string, { rule, read }: Value<T>, timesMax: number): readonly T[] {
+    const given = [...new Set(texts.get(name))];
+    const repeated = timesMax === 1 ? (texts.get(name)?.length ?? 0) : given.length;
+    texts.delete(name);
+    if (repeated > timesMax)
+      refuse(name, timesMax === 1 ? "must be given once" : `must be given at most ${timesMax} times`);
+    return given.flatMap((text) => {
+      if (text.length > VALUE_LENGTH_MAX) {
+        refuse(name, `must be at most ${VALUE_LENGTH_MAX} characters`);
+        return [];
+      }
+      const value = read(text);
+      if (value === undefined) refuse(name, rule);
+      return value === undefined ? [] : [value];
+    });
   }
 
-  function refuse(parameter: string, detail: string): void {
-    violations.push({ parameter, detail });
-  }
-
-  function all(name: string, rule: (value: string) => string | undefined): readonly string[] {
-    taken.add(name);
-    const values = parameters.get(name) ?? [];
-    for (const value of values) {
-      const detail = rule(value);
-      if (detail !== undefined) refuse(name, detail);
+  const query: Record<string, unknown> = {};
+  for (const [name, parameter] of Object.entries(table)) {
+    const { type, value } = parameter;
+    if (type === "one") query[name] = take(name, value, 1)[0] ?? parameter.fallback;
+    else if (type === "many") {
+      if (parameter.timesMin > 0 && !texts.has(name)) refuse(name, "must be given at least once");
+      query[name] = take(name, value, parameter.timesMax);
+    } else {
+      const prefix = `${name}.`;
+      const members = [...texts.keys()].filter((member) => member.startsWith(prefix));
+      query[name] = members.flatMap((member) =>
+        take(member, value, 1).map((taken) => [member.slice(prefix.length), taken]),
+      );
     }
-    return values;
   }
-
-  return {
-    refuse,
-    all,
-    one(name, rule) {
-      const values = all(name, rule);
-      if (values.length > 1) refuse(name, "must be given once");
-      return values[0];
-    },
-    withPrefix(prefix) {
-      const found = [...parameters].filter(([name]) => name.startsWith(prefix));
-      for (const [name, values] of found) {
-        taken.add(name);
-        if (values.length > 1) refuse(name, "must be given once");
-      }
-      return found.map(([name, values]) => [name.slice(prefix.length), values[0] ?? ""]);
-    },
-    done() {
-      for (const name of parameters.keys()) {
-        if (!taken.has(name)) refuse(name.slice(0, VALUE_LENGTH_MAX), "is not a known parameter");
-      }
-      if (violations.length > 0) {
-        throw new FingerpostError("invalid_argument", "The query is not valid.", { violations });
-      }
-    },
-  };
-}
-
-/** Takes the filters out of a query. */
-export function takeFilters(query: Query): Filters {
-  const range = query.one("version", rangeRule);
-  const region = query.one("region", nameRule);
-  const zone = query.one("zone", nameRule);
-  const health = query.one("health", healthRule);
-  const limit = query.one("limit", wholeRule(LIMIT_MAX));
-  const version = range === undefined || rangeRule(range) !== undefined ? undefined : new Range(range);
-  return {
-    ...(version === undefined ? {} : { version }),
-    tags: query.all("tag", anything),
-    ...(region === undefined ? {} : { region }),
-    ...(zone === undefined ? {} : { zone }),
-    metadata: query.withPrefix(META_PREFIX),
-    health: (health as Health | undefined) ?? NO_FILTERS.health,
-    ...(limit === undefined ? {} : { limit: Number(limit) }),
-  };
+  for (const name of texts.keys()) refuse(name.slice(0, VALUE_LENGTH_MAX), "is not a known parameter");
+  if (violations.length > 0) {
+    throw new FingerpostError("invalid_argument", "The query is not valid.", { violations });
+  }
+  return query as QueryOf<Table>;
 }
 
 /** The name of a service or namespace in a path. Throws `invalid_argument`. */
@@ -104,30 +76,4 @@ export function pathName(parameter: string, value: string): string {
   throw new FingerpostError("invalid_argument", `"${value.slice(0, 128)}" is not a name.`, {
     violations: [{ parameter, detail: NAME_RULE }],
   });
-}
-
-export const anything = (): undefined => undefined;
-
-export function nameRule(value: string): string | undefined {
-  return isName(value) ? undefined : NAME_RULE;
-}
-
-export function wholeRule(max: number) {
-  return (value: string): string | undefined =>
-    /^[1-9]\d{0,8}$/.test(value) && Number(value) <= max ? undefined : `must be a whole number of 1 to ${max}`;
-}
-
-function healthRule(value: string): string | undefined {
-  return (HEALTH_VALUES as readonly string[]).includes(value) ? undefined : `must be ${HEALTH_VALUES.join(", ")}`;
-}
-
-function rangeRule(value: string): string | undefined {
-  if (value.length > RANGE_LENGTH_MAX) return `must be at most ${RANGE_LENGTH_MAX} characters`;
-  // To semver a blank range is any version; here it is a variable that was not set, and * says what is meant.
-  if (value.trim() === "") return RANGE_RULE;
-  try {
-    return new Range(value).range === undefined ? RANGE_RULE : undefined;
-  } catch {
-    return RANGE_RULE;
-  }
 }

@@ -11,6 +11,7 @@ import { createLoader } from "./loader.ts";
 import type { ResolverLog } from "./log.ts";
 import { createLookups, type Freshness } from "./lookups.ts";
 import { createNamespaceState } from "./namespace-state.ts";
+import { OPERATION_NAMES, OPERATIONS, PREFIXES, type OperationName } from "./operations.ts";
 import { healthRoute, readyRoute } from "./routes/health.ts";
 import { pickRoute } from "./routes/pick.ts";
 import { resolveRoute } from "./routes/resolve.ts";
@@ -72,11 +73,15 @@ export function createResolver(options: ResolverOptions): Resolver {
     return pending ? pending.then(() => handler(context)) : handler(context);
   };
 
-  for (const prefix of ["/v1", "/v1/namespaces/:namespace"]) {
-    app.get(`${prefix}/services/:service`, guarded(serviceRoute(routes)));
-    app.get(`${prefix}/services/:service/pick`, guarded(pickRoute(routes)));
-    app.get(`${prefix}/services`, guarded(servicesRoute(routes)));
-    app.get(`${prefix}/resolve`, guarded(resolveRoute(routes)));
+  const handlers: Record<OperationName, Handler> = {
+    service: serviceRoute(routes),
+    pick: pickRoute(routes),
+    services: servicesRoute(routes),
+    resolve: resolveRoute(routes),
+  };
+  for (const name of OPERATION_NAMES) {
+    const handler = guarded(handlers[name]);
+    for (const prefix of PREFIXES) app.get(prefix + OPERATIONS[name].path, handler);
   }
   app.get("/healthz", healthRoute);
   app.get("/readyz", readyRoute(routes));

@@ -1,7 +1,8 @@
 import { pick } from "../../contract/pick.ts";
 import { answer, failure, nothingKnown } from "../answer.ts";
 import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
-import { anything, parseQuery, pathName, takeFilters } from "../query.ts";
+import { filtersOf, OPERATIONS } from "../operations.ts";
+import { pathName, readQuery } from "../query.ts";
 import { select } from "../selection.ts";
 
 /** `GET /v1/services/{service}/pick`: one instance, at random by weight, or by rendezvous hashing of `key`. */
@@ -9,14 +10,11 @@ export function pickRoute(options: RouteOptions) {
   return async (context: ResolverContext): Promise<Response> => {
     const { lookups } = namespaceOf(context, options);
     const service = pathName("service", context.req.param("service") ?? "");
-    const query = parseQuery(context.req.url);
-    const filters = takeFilters(query);
-    const key = query.one("key", anything);
-    query.done();
+    const query = readQuery(context.req.url, OPERATIONS.pick.parameters);
     const lookup = await lookups.lookup(service, context.env.background);
     if (lookup.type !== "found") throw failure(lookup, service);
     const { held } = lookup;
-    const instance = pick(select(held.snapshot.instances, filters), key, options.random);
+    const instance = pick(select(held.snapshot.instances, filtersOf(query)), query.key, options.random);
     if (!instance) throw nothingKnown(`No instance of service "${service}" matches.`);
     const body = () => held.pickBody(instance);
     return answer({ request: context.req.raw, provenance: lookup, revision: held.snapshot.revision, body });

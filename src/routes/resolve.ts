@@ -2,7 +2,8 @@ import { toProblem } from "../../contract/problem.ts";
 import { answer, failure, nothingKnown } from "../answer.ts";
 import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
 import type { Lookup, Provenance } from "../lookups.ts";
-import { nameRule, parseQuery, RESOLVE_SERVICES_MAX, takeFilters } from "../query.ts";
+import { filtersOf, OPERATIONS } from "../operations.ts";
+import { readQuery } from "../query.ts";
 import { select, type Filters } from "../selection.ts";
 import { strongTag } from "../tag.ts";
 
@@ -12,14 +13,8 @@ type Found = Extract<Lookup, { type: "found" }>;
 export function resolveRoute(options: RouteOptions) {
   return async (context: ResolverContext): Promise<Response> => {
     const { namespace, lookups } = namespaceOf(context, options);
-    const query = parseQuery(context.req.url);
-    const names = [...new Set(query.all("service", nameRule))];
-    if (names.length === 0) query.refuse("service", "must be given at least once");
-    if (names.length > RESOLVE_SERVICES_MAX) {
-      query.refuse("service", `must be given at most ${RESOLVE_SERVICES_MAX} times`);
-    }
-    const filters = takeFilters(query);
-    query.done();
+    const { service: names, ...query } = readQuery(context.req.url, OPERATIONS.resolve.parameters);
+    const filters = filtersOf(query);
     const found = await lookups.lookupAll(names, context.env.background);
     const lookupByName = new Map(names.map((name, index) => [name, found[index] ?? { type: "nothing" as const }]));
     const body = resolveBody(namespace, lookupByName, filters);

@@ -1,7 +1,8 @@
 import { answer, failure } from "../answer.ts";
 import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
 import type { Lookup } from "../lookups.ts";
-import { parseQuery, pathName, takeFilters } from "../query.ts";
+import { filtersOf, OPERATIONS } from "../operations.ts";
+import { pathName, readQuery } from "../query.ts";
 import { NO_FILTERS, select, type Filters } from "../selection.ts";
 
 /** `GET /v1/services/{service}`: its instances. From memory it answers without an await. */
@@ -9,19 +10,12 @@ export function serviceRoute(options: RouteOptions) {
   return (context: ResolverContext): Response | Promise<Response> => {
     const { lookups } = namespaceOf(context, options);
     const service = pathName("service", context.req.param("service") ?? "");
-    const filters = filtersOf(context.req.url);
+    const { url } = context.req;
+    const filters = url.includes("?") ? filtersOf(readQuery(url, OPERATIONS.service.parameters)) : NO_FILTERS;
     const lookup = lookups.lookup(service, context.env.background);
     const respond = (found: Lookup) => serviceAnswer(context.req.raw, service, found, filters);
     return lookup instanceof Promise ? lookup.then(respond) : respond(lookup);
   };
-}
-
-function filtersOf(url: string): Filters {
-  if (!url.includes("?")) return NO_FILTERS;
-  const query = parseQuery(url);
-  const filters = takeFilters(query);
-  query.done();
-  return filters;
 }
 
 function serviceAnswer(request: Request, service: string, lookup: Lookup, filters: Filters): Response {

@@ -1,17 +1,15 @@
 import type { ServicesAnswer } from "../../contract/http.ts";
 import { answer, nothingKnown } from "../answer.ts";
 import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
-import { nameRule, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, parseQuery, wholeRule } from "../query.ts";
+import { OPERATIONS } from "../operations.ts";
+import { readQuery } from "../query.ts";
 import { strongTag } from "../tag.ts";
 
 /** `GET /v1/services`: the names with their counts of instances, in pages. The cursor is the last name of a page. */
 export function servicesRoute(options: RouteOptions) {
   return async (context: ResolverContext): Promise<Response> => {
     const { namespace, lookups } = namespaceOf(context, options);
-    const query = parseQuery(context.req.url);
-    const limit = Number(query.one("limit", wholeRule(PAGE_LIMIT_MAX)) ?? PAGE_LIMIT_DEFAULT);
-    const cursor = query.one("cursor", nameRule);
-    query.done();
+    const { limit, cursor } = readQuery(context.req.url, OPERATIONS.services.parameters);
     const listing = await lookups.list(context.env.background);
     if (listing.type !== "found") throw nothingKnown(`Nothing is known of namespace "${namespace}" yet.`);
     const { names, head } = listing;
