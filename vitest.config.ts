@@ -1,16 +1,34 @@
 import { defineConfig } from "vitest/config";
 
+const limits = { testTimeout: 30_000, hookTimeout: 60_000 };
+
 export default defineConfig({
   test: {
-    include: ["**/*.test.ts"],
-    exclude: ["node_modules/**", "dist/**", ".cache/**"],
-    globalSetup: ["test/support/provision.ts"],
-    pool: "forks",
-    // Each file starts servers of its own: more at once only makes all of them slow on two cores.
+    // Each file of the parts starts servers of its own: more at once only makes all of them slow on two cores.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
     // What processes under test log is shown where a test fails.
     silent: "passed-only",
+    projects: [
+      {
+        test: {
+          ...limits,
+          name: "units",
+          include: ["**/*.test.ts"],
+          exclude: ["node_modules/**", "dist/**", ".cache/**", "test/**"],
+          pool: "forks",
+          // They start nothing and change nothing global: a process for each would be most of what they cost.
+          isolate: false,
+        },
+      },
+      {
+        test: {
+          ...limits,
+          name: "parts",
+          include: ["test/**/*.test.ts"],
+          globalSetup: ["test/support/provision.ts"],
+          pool: "forks",
+        },
+      },
+    ],
   },
 });
