@@ -1,6 +1,7 @@
 import { isName, NAME_RULE } from "../contract/names.ts";
 import { FingerpostError, type Violation } from "../kernel/errors.ts";
-import { parseAccessKey, type AccessKey, type AccessRule } from "./access.ts";
+import type { AccessRule } from "./access/access.ts";
+import { parseAccessKey, type AccessKey } from "./access/keys.ts";
 import type { Freshness } from "./lookups.ts";
 import { FRESHNESS_DEFAULT } from "./resolver.ts";
 

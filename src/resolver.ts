@@ -3,7 +3,8 @@ import { problemResponse } from "../contract/problem.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import type { Random } from "../kernel/random.ts";
-import { createAccessCheck, type AccessRule } from "./access.ts";
+import { createAccess, type AccessRule } from "./access/access.ts";
+import type { Caller } from "./access/caller.ts";
 import { createBreaker } from "./breaker.ts";
 import type { Bindings, ResolverContext, RouteOptions } from "./context.ts";
 import type { Background } from "./flight.ts";
@@ -63,14 +64,18 @@ type Handler = (context: ResolverContext) => Response | Promise<Response>;
 /** The resolver, whatever it runs on: one per isolate or process, since it is what remembers. */
 export function createResolver(options: ResolverOptions): Resolver {
   const { access, clock, log } = options;
-  const check = createAccessCheck(access, clock);
+  const admission = createAccess(access, clock);
   const routes = createRoutes(options);
   const app = new Hono<{ Bindings: Bindings }>();
 
   // Before every cache, and before a 304.
   const guarded = (handler: Handler) => (context: ResolverContext) => {
-    const pending = check(context.req.header("authorization"));
-    return pending ? pending.then(() => handler(context)) : handler(context);
+    const admitted = admission.admit(context.req.raw, context.env.background);
+    const enter = (caller: Caller) => {
+      context.env.caller = caller;
+      return handler(context);
+    };
+    return admitted instanceof Promise ? admitted.then(enter) : enter(admitted);
   };
 
   const handlers: Record<OperationName, Handler> = {

@@ -1,5 +1,5 @@
 import { nothingKnown } from "../answer.ts";
-import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
+import { lookupsOf, type ResolverContext, type RouteOptions } from "../context.ts";
 
 const HEADERS = { "Cache-Control": "no-store", "Content-Type": "application/json" };
 
@@ -11,8 +11,9 @@ export function healthRoute(): Response {
 /** `GET /readyz`: 503 until a complete head of the default namespace is known, which stays known while Redis is away. */
 export function readyRoute(options: RouteOptions) {
   return async (context: ResolverContext): Promise<Response> => {
-    const { namespace, lookups } = namespaceOf(context, options);
-    if (await lookups.ready(context.env.background)) return new Response('{"status":"ready"}', { headers: HEADERS });
+    const { namespaceDefault: namespace } = options;
+    if (await lookupsOf(namespace, options).ready(context.env.background))
+      return new Response('{"status":"ready"}', { headers: HEADERS });
     throw nothingKnown(`No complete head of namespace "${namespace}" has been read from Redis yet.`);
   };
 }

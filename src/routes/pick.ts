@@ -1,15 +1,14 @@
 import { pick } from "../../contract/pick.ts";
 import { answer, failure, nothingKnown } from "../answer.ts";
-import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
+import { targetOf, type ResolverContext, type RouteOptions } from "../context.ts";
 import { filtersOf, OPERATIONS } from "../operations.ts";
-import { pathName, readQuery } from "../query.ts";
+import { readQuery } from "../query.ts";
 import { select } from "../selection.ts";
 
 /** `GET /v1/services/{service}/pick`: one instance, at random by weight, or by rendezvous hashing of `key`. */
 export function pickRoute(options: RouteOptions) {
   return async (context: ResolverContext): Promise<Response> => {
-    const { lookups } = namespaceOf(context, options);
-    const service = pathName("service", context.req.param("service") ?? "");
+    const { service, lookups } = targetOf(context, options);
     const query = readQuery(context.req.url, OPERATIONS.pick.parameters);
     const lookup = await lookups.lookup(service, context.env.background);
     if (lookup.type !== "found") throw failure(lookup, service);

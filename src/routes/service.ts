@@ -1,15 +1,14 @@
 import { answer, failure } from "../answer.ts";
-import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
+import { targetOf, type ResolverContext, type RouteOptions } from "../context.ts";
 import type { Lookup } from "../lookups.ts";
 import { filtersOf, OPERATIONS } from "../operations.ts";
-import { pathName, readQuery } from "../query.ts";
+import { readQuery } from "../query.ts";
 import { NO_FILTERS, select, type Filters } from "../selection.ts";
 
 /** `GET /v1/services/{service}`: its instances. From memory it answers without an await. */
 export function serviceRoute(options: RouteOptions) {
   return (context: ResolverContext): Response | Promise<Response> => {
-    const { lookups } = namespaceOf(context, options);
-    const service = pathName("service", context.req.param("service") ?? "");
+    const { service, lookups } = targetOf(context, options);
     const { url } = context.req;
     const filters = url.includes("?") ? filtersOf(readQuery(url, OPERATIONS.service.parameters)) : NO_FILTERS;
     const lookup = lookups.lookup(service, context.env.background);

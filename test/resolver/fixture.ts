@@ -7,7 +7,7 @@ import {
   type ResolverOptions,
 } from "../../src/resolver.ts";
 import type { Freshness } from "../../src/lookups.ts";
-import type { AccessRule } from "../../src/access.ts";
+import type { AccessRule } from "../../src/access/access.ts";
 import type { Random } from "../../kernel/random.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
 import { createFakeStore, type FakeStore } from "./fake-store.ts";
