@@ -4,10 +4,13 @@ import type { Random } from "../kernel/random.ts";
 import type { Caller } from "./access/caller.ts";
 import type { Background } from "./flight.ts";
 import type { Lookups } from "./lookups.ts";
+import type { Platform } from "./platform.ts";
 import { pathName } from "./query.ts";
 
 /** What a request brings besides itself. */
 export interface Bindings {
+  readonly platform: Platform;
+  /** The platform's. */
   readonly background: Background;
   /** Who asks; the routes that answer without a credential have none. */
   caller?: Caller;

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { FingerpostError } from "../kernel/errors.ts";
 import { parseEnv, type Env } from "./env.ts";
-import { FRESHNESS_DEFAULT } from "./resolver.ts";
+import { FRESHNESS_DEFAULT } from "./options.ts";
 
 const digest = "ab".repeat(32);
 const least: Env = {

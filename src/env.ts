@@ -3,7 +3,7 @@ import { FingerpostError, type Violation } from "../kernel/errors.ts";
 import type { AccessRule } from "./access/access.ts";
 import { parseAccessKey, type AccessKey } from "./access/keys.ts";
 import type { Freshness } from "./lookups.ts";
-import { FRESHNESS_DEFAULT } from "./resolver.ts";
+import { FRESHNESS_DEFAULT } from "./options.ts";
 
 /** The Worker's variables and secrets, as wrangler hands them over. */
 export type Env = Readonly<Record<string, unknown>>;

@@ -62,8 +62,6 @@ export interface LoaderOptions {
   readonly clock: Clock;
   readonly log: ResolverLog;
   readonly freshMs: number;
-  /** What one request to Redis takes at most. */
-  readonly storeTimeoutMs: number;
 }
 
 interface Attempt {
@@ -72,11 +70,11 @@ interface Attempt {
 }
 
 export function createLoader(options: LoaderOptions): Loader {
-  const { namespace, state, store, colo, breaker, clock, log, freshMs, storeTimeoutMs } = options;
+  const { namespace, state, store, colo, breaker, clock, log, freshMs } = options;
   // A refresh makes two requests in a row.
   const flights = createFlights<Loaded>({
     clock,
-    ageMsMax: 2 * storeTimeoutMs + COLO_TIMEOUT_MS,
+    ageMsMax: 2 * store.timeoutMs + COLO_TIMEOUT_MS,
     countMax: FLIGHTS_MAX,
   });
   const reading = createReading(namespace, state, clock, log);

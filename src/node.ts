@@ -6,8 +6,8 @@ import type { Log } from "../node/log.ts";
 import type { AccessRule } from "./access/access.ts";
 import { parseAccessKey, type AccessKey } from "./access/keys.ts";
 import type { Background } from "./flight.ts";
-import { createResolver, FRESHNESS_DEFAULT, MEMORY_DEFAULT } from "./resolver.ts";
-import { createUpstashStore } from "./store/redis.ts";
+import { createResolver } from "./resolver.ts";
+import { createUpstashStore } from "./store/upstash.ts";
 
 export interface ResolverConfig {
   readonly listen: ListenAddress;
@@ -49,18 +49,15 @@ export async function runResolver(
   if (swrMs < freshMs) {
     throw new FingerpostError("invalid_argument", "FINGERPOST_SWR_MS must be at least FINGERPOST_FRESH_MS.");
   }
-  const storeTimeoutMs = Math.max(coldBudgetMs, budgetMs);
   const resolver = createResolver({
     namespaces: [namespaceDefault, ...others],
     access: accessOf(config),
     store: createUpstashStore({
       url: config.redisRestUrl,
       token: config.redisRestToken,
-      timeoutMs: storeTimeoutMs,
+      timeoutMs: Math.max(coldBudgetMs, budgetMs),
     }),
-    storeTimeoutMs,
-    freshness: { ...FRESHNESS_DEFAULT, freshMs, swrMs, budgetMs, coldBudgetMs },
-    memory: MEMORY_DEFAULT,
+    freshness: { freshMs, swrMs, budgetMs, coldBudgetMs },
     clock,
     random,
     log,
@@ -71,7 +68,7 @@ export async function runResolver(
     const forget = () => void underWay.delete(work);
     work.then(forget, forget);
   };
-  const listener = await listen(config.listen, (request) => resolver.fetch(request, background));
+  const listener = await listen(config.listen, (request) => resolver.fetch(request, { background }));
   log.info({ url: listener.url, namespaces: config.namespaces }, "the resolver listens");
   return {
     url: listener.url,

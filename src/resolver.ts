@@ -1,68 +1,32 @@
 import { Hono } from "hono/tiny";
 import { problemResponse } from "../contract/problem.ts";
-import type { Clock } from "../kernel/clock.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
-import type { Random } from "../kernel/random.ts";
-import { createAccess, type AccessRule } from "./access/access.ts";
+import { createAccess } from "./access/access.ts";
 import type { Caller } from "./access/caller.ts";
 import { createBreaker } from "./breaker.ts";
 import type { Bindings, ResolverContext, RouteOptions } from "./context.ts";
-import type { Background } from "./flight.ts";
 import { createLoader } from "./loader.ts";
-import type { ResolverLog } from "./log.ts";
-import { createLookups, type Freshness } from "./lookups.ts";
+import { createLookups } from "./lookups.ts";
 import { createNamespaceState } from "./namespace-state.ts";
 import { OPERATION_NAMES, OPERATIONS, PREFIXES, type OperationName } from "./operations.ts";
+import { withDefaults, type CompleteOptions, type ResolverOptions } from "./options.ts";
+import { plainPlatform, type Platform } from "./platform.ts";
 import { healthRoute, readyRoute } from "./routes/health.ts";
 import { pickRoute } from "./routes/pick.ts";
 import { resolveRoute } from "./routes/resolve.ts";
 import { serviceRoute } from "./routes/service.ts";
 import { servicesRoute } from "./routes/services.ts";
-import type { ColoCache } from "./store/colo.ts";
-import type { ReadStore } from "./store/redis.ts";
-
-/** Snapshots held in memory, for all namespaces: an isolate has 128 MB, and a request's own work needs its part. */
-export interface MemoryBounds {
-  readonly entriesMax: number;
-  readonly bytesMax: number;
-}
-
-export const MEMORY_DEFAULT: MemoryBounds = { entriesMax: 10_000, bytesMax: 48 * 1024 * 1024 };
-
-export const FRESHNESS_DEFAULT: Freshness = {
-  freshMs: 1000,
-  swrMs: 2000,
-  budgetMs: 250,
-  coldBudgetMs: 2000,
-  // The publisher confirms every two seconds: five missed are no hiccup.
-  staleAfterMs: 10_000,
-};
-
-export interface ResolverOptions {
-  /** Served, and read from Redis; the first is the default. No other name reaches Redis. */
-  readonly namespaces: readonly [string, ...string[]];
-  readonly access: AccessRule;
-  readonly store: ReadStore;
-  /** What one request of `store` takes at most. */
-  readonly storeTimeoutMs: number;
-  /** Between memory and Redis, where there is one. */
-  readonly colo?: ColoCache;
-  readonly freshness: Freshness;
-  readonly memory: MemoryBounds;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: ResolverLog;
-}
 
 export interface Resolver {
-  /** Answers a request. `background` keeps work alive past the answer. Never rejects. */
-  fetch(request: Request, background: Background): Response | Promise<Response>;
+  /** Answers a request. Never rejects. On Workers it needs `createCloudflarePlatform`, whose readings else end early. */
+  fetch(request: Request, platform?: Platform): Response | Promise<Response>;
 }
 
 type Handler = (context: ResolverContext) => Response | Promise<Response>;
 
 /** The resolver, whatever it runs on: one per isolate or process, since it is what remembers. */
-export function createResolver(options: ResolverOptions): Resolver {
+export function createResolver(given: ResolverOptions): Resolver {
+  const options = withDefaults(given);
   const { access, clock, log } = options;
   const admission = createAccess(access, clock);
   const routes = createRoutes(options);
@@ -107,7 +71,9 @@ export function createResolver(options: ResolverOptions): Resolver {
     return problemResponse(error);
   });
 
-  return { fetch: (request, background) => app.fetch(request, { background }) };
+  return {
+    fetch: (request, platform = plainPlatform) => app.fetch(request, { platform, background: platform.background }),
+  };
 }
 
 function createRoutes({
@@ -119,14 +85,12 @@ function createRoutes({
   clock,
   random,
   log,
-  ...rest
-}: ResolverOptions): RouteOptions {
-  const { storeTimeoutMs } = rest;
+}: CompleteOptions): RouteOptions {
   // One Redis, one breaker, whatever the namespace.
   const breaker = createBreaker({
     clock,
     random,
-    probeMsMax: storeTimeoutMs,
+    probeMsMax: store.timeoutMs,
     onChange(state) {
       if (state === "open") log.warn({}, "Redis is down: answers are last-known-good, and it is probed");
       else log.info({}, "Redis answers again");
@@ -145,7 +109,6 @@ function createRoutes({
       clock,
       log,
       freshMs,
-      storeTimeoutMs,
     });
     return [namespace, createLookups({ ...freshness, state, loader, breaker, clock })] as const;
   });

@@ -1,14 +1,11 @@
 import { createHash } from "node:crypto";
+import { refusalText } from "../../contract/upstash.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 
-/**
- * Redis' answer of an error, as only its code: the rest of the text may quote the command, and so registrations or
- * credentials.
- */
+/** Redis' answer of an error, as only its code: the rest of the text may quote registrations. */
 export function redisRefusal(message: string): FingerpostError {
   if (/max (request|single record|record) size exceeded/i.test(message)) return redisTooLarge();
-  const code = /^[A-Z]{2,32}\b/.exec(message)?.[0];
-  return new FingerpostError("unavailable", `Redis refused a command${code === undefined ? "" : ` (${code})`}.`);
+  return new FingerpostError("unavailable", refusalText(message));
 }
 
 /** Redis' answer that the request is larger than it takes. Trying it again does not help. */

@@ -1,3 +1,4 @@
+import { commandRequest, parseCommandReply } from "../../contract/upstash.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 import {
   answerTimeoutMs,
@@ -23,22 +24,15 @@ export interface UpstashStoreOptions {
 }
 
 /**
- * Redis over Upstash's REST protocol: a command is a JSON array, its answer `{"result"}` or `{"error"}`. Rejects with
- * `unavailable`, without a retry of its own, and says when a service asks to wait (429 or 503, Retry-After). Upstash's
- * client is not used here, because it drops the status and the headers of an answer.
+ * Redis over Upstash's REST protocol. Rejects with `unavailable`, without a retry of its own, and says when a service
+ * asks to wait (429 or 503, Retry-After). Upstash's client is not used here, because it drops the status and the headers
+ * of an answer.
  */
 export function createUpstashStore({ url, token }: UpstashStoreOptions): SnapshotStore {
   async function send(body: string): Promise<{ readonly response: Response; readonly text: string }> {
     const timeoutMs = answerTimeoutMs(REQUEST_TIMEOUT_MS, body.length);
     try {
-      const response = await fetch(url, {
-        method: "POST",
-        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-        body,
-        // Whoever sends us elsewhere is not the Redis that was configured.
-        redirect: "error",
-        signal: AbortSignal.timeout(timeoutMs),
-      });
+      const response = await fetch(url, commandRequest(token, body, timeoutMs));
       return { response, text: await response.text() };
     } catch (error) {
       const isTimeout = error instanceof Error && error.name === "TimeoutError";
@@ -54,7 +48,7 @@ export function createUpstashStore({ url, token }: UpstashStoreOptions): Snapsho
     if (status === 413) throw redisTooLarge();
     if (status === 429 || (status === 503 && response.headers.has("retry-after")))
       throw redisBusy(status, retryAfterSeconds(response.headers));
-    const answer = parse(text);
+    const answer = parseCommandReply(text);
     if (typeof answer.error === "string") throw new CommandError(answer.error);
     if (!response.ok || !("result" in answer)) {
       throw redisUnreachable(url, `the answer is not of Upstash's protocol (HTTP ${status})`);
@@ -87,15 +81,6 @@ export function createUpstashStore({ url, token }: UpstashStoreOptions): Snapsho
 /** Redis' own answer to a command, as text. */
 class CommandError extends Error {
   override readonly name = "CommandError";
-}
-
-function parse(text: string): { readonly result?: unknown; readonly error?: unknown } {
-  try {
-    const json: unknown = JSON.parse(text);
-    return typeof json === "object" && json !== null ? json : {};
-  } catch {
-    return {};
-  }
 }
 
 /** Seconds, or a date (RFC 9110), which is read by the clock of whoever wrote it. */

@@ -1,11 +1,5 @@
-import { SCHEMA_VERSION, type DocumentKind } from "../../contract/document.ts";
+import type { DocumentKind } from "../../contract/document.ts";
 import type { Version } from "../../contract/version.ts";
-
-/**
- * How long a data centre may keep an entry, in seconds. It is long so that an entry can be last-known-good; whether it
- * is fresh is told by the time inside it alone.
- */
-const KEPT_SECONDS = 86_400;
 
 /** A stored document as it was read from Redis, so that another isolate can judge it like a reading of its own. */
 export interface ColoEntry {
@@ -20,40 +14,4 @@ export interface ColoEntry {
 export interface ColoCache {
   get(namespace: string, kind: DocumentKind, name: string): Promise<ColoEntry | undefined>;
   put(namespace: string, kind: DocumentKind, name: string, entry: ColoEntry): Promise<void>;
-}
-
-/** The part of the Cache API that is used. */
-export interface CacheApi {
-  match(url: string): Promise<Response | undefined>;
-  put(url: string, response: Response): Promise<void>;
-}
-
-/** A ColoCache on the Cache API. `deployment` keeps apart deployments that share a zone's cache. */
-export function createColoCache(cache: CacheApi, deployment: string): ColoCache {
-  // Keys are synthetic, on a host name that cannot exist, so no request from outside can meet one.
-  const urlOf = (namespace: string, kind: DocumentKind, name: string) =>
-    `https://fingerpost.invalid/${[deployment, SCHEMA_VERSION, namespace, kind, name].map(encodeURIComponent).join("/")}`;
-  return {
-    async get(namespace, kind, name) {
-      const response = await cache.match(urlOf(namespace, kind, name));
-      return response === undefined ? undefined : parseEntry(await response.text());
-    },
-    async put(namespace, kind, name, { readAt, verified, text }) {
-      const body = `${readAt} ${verified.epoch} ${verified.revision}\n${text}`;
-      // Without a max-age nothing is stored at all.
-      const headers = { "Cache-Control": `public, max-age=${KEPT_SECONDS}`, "Content-Type": "text/plain" };
-      await cache.put(urlOf(namespace, kind, name), new Response(body, { headers }));
-    },
-  };
-}
-
-function parseEntry(body: string): ColoEntry | undefined {
-  const match = /^(\d{1,16}) (\d{1,16}) (\d{1,16})\n/.exec(body);
-  if (!match) return undefined;
-  const [line, readAt, epoch, revision] = match;
-  return {
-    readAt: Number(readAt),
-    verified: { epoch: Number(epoch), revision: Number(revision) },
-    text: body.slice(line.length),
-  };
 }

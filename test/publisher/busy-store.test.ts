@@ -69,7 +69,7 @@ describe("a store", () => {
     [{ status: 502, body: "<html>a-secret</html>" }, "unavailable", "HTTP 502"],
     [{ status: 200, body: '"a-secret"' }, "unavailable", "HTTP 200"],
     [{ status: 503, body: '{"error":"LOADING a-secret"}' }, "unavailable", "(LOADING)"],
-    [{ status: 302, headers: { location: "http://127.0.0.1:1/a-secret" } }, "unavailable", "the request failed"],
+    [{ status: 302, headers: { location: "http://127.0.0.1:1/a-secret" } }, "unavailable", "HTTP 302"],
   ])("says what an answer %j is, without quoting it", async (given, code, text) => {
     answer = given;
     const error = (await store.evaluate("return 1", ["k"], ["v"]).catch((reason: unknown) => reason)) as Error;

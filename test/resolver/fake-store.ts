@@ -22,6 +22,7 @@ export interface FakeStore extends ReadStore {
 export function createFakeStore(): FakeStore {
   let held: (() => void)[] = [];
   const store: FakeStore = {
+    timeoutMs: 2000,
     values: new Map(),
     write(values) {
       for (const [key, value] of Object.entries(values)) store.values.set(key, value);

@@ -1,13 +1,8 @@
-import type { Background } from "../../src/flight.ts";
-import {
-  createResolver,
-  FRESHNESS_DEFAULT,
-  MEMORY_DEFAULT,
-  type MemoryBounds,
-  type ResolverOptions,
-} from "../../src/resolver.ts";
+import { createResolver } from "../../src/resolver.ts";
+import type { MemoryBounds } from "../../src/options.ts";
 import type { Freshness } from "../../src/lookups.ts";
 import type { AccessRule } from "../../src/access/access.ts";
+import type { Platform } from "../../src/platform.ts";
 import type { Random } from "../../kernel/random.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
 import { createFakeStore, type FakeStore } from "./fake-store.ts";
@@ -28,7 +23,8 @@ export interface FixtureOptions {
   readonly memory?: Partial<MemoryBounds>;
   readonly access?: AccessRule;
   readonly random?: Random;
-  readonly namespaces?: ResolverOptions["namespaces"];
+  readonly namespaces?: readonly [string, ...string[]];
+  readonly platform?: Platform;
 }
 
 /** A resolver on a manual clock and a store that does as it is told, with the default times. */
@@ -42,16 +38,14 @@ export function createFixture(options: FixtureOptions = {}): Fixture {
     namespaces: options.namespaces ?? ["default"],
     access: options.access ?? { type: "open" },
     store,
-    storeTimeoutMs: 2000,
-    freshness: { ...FRESHNESS_DEFAULT, ...options.freshness },
-    memory: { ...MEMORY_DEFAULT, ...options.memory },
+    ...(options.freshness ? { freshness: options.freshness } : {}),
+    ...(options.memory ? { memory: options.memory } : {}),
     clock,
     random: options.random ?? (() => 0.5),
     log: { info: log, warn: log, error: log },
   });
-  const background: Background = () => undefined;
   const get: Fixture["get"] = async (path, headers = {}, method = "GET") =>
-    resolver.fetch(new Request(`http://resolver${path}`, { headers, method }), background);
+    resolver.fetch(new Request(`http://resolver${path}`, { headers, method }), options.platform);
   return {
     clock,
     store,

@@ -1,0 +1,64 @@
+import type { Clock } from "../kernel/clock.ts";
+import { systemClock } from "../kernel/clock.ts";
+import { systemRandom, type Random } from "../kernel/random.ts";
+import type { AccessRule } from "./access/access.ts";
+import { consoleLog, type ResolverLog } from "./log.ts";
+import type { Freshness } from "./lookups.ts";
+import { createSteadyClock } from "./steady-clock.ts";
+import type { ColoCache } from "./store/colo.ts";
+import type { ReadStore } from "./store/redis.ts";
+
+/** Snapshots held in memory, for all namespaces: an isolate has 128 MB, and a request's own work needs its part. */
+export interface MemoryBounds {
+  readonly entriesMax: number;
+  readonly bytesMax: number;
+}
+
+export const MEMORY_DEFAULT: MemoryBounds = { entriesMax: 10_000, bytesMax: 48 * 1024 * 1024 };
+
+export const FRESHNESS_DEFAULT: Freshness = {
+  freshMs: 1000,
+  swrMs: 2000,
+  budgetMs: 250,
+  coldBudgetMs: 2000,
+  // The publisher confirms every two seconds: five missed are no hiccup.
+  staleAfterMs: 10_000,
+};
+
+export interface ResolverOptions {
+  /** Who may ask. There is no default: a resolver is open only when told so. */
+  readonly access: AccessRule;
+  readonly store: ReadStore;
+  /** Served, and read from Redis; the first is the default. No other name reaches Redis. `["default"]` if left out. */
+  readonly namespaces?: readonly [string, ...string[]];
+  /** Between memory and Redis, where there is one. */
+  readonly colo?: ColoCache | undefined;
+  /** What is left out is as in FRESHNESS_DEFAULT. */
+  readonly freshness?: Partial<Freshness>;
+  /** What is left out is as in MEMORY_DEFAULT. */
+  readonly memory?: Partial<MemoryBounds>;
+  /** The system's, made steady, if left out. */
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** Lines of JSON on the console if left out. */
+  readonly log?: ResolverLog;
+}
+
+/** With every default in its place. */
+export type CompleteOptions = Required<Omit<ResolverOptions, "freshness" | "memory">> & {
+  readonly freshness: Freshness;
+  readonly memory: MemoryBounds;
+};
+
+export function withDefaults({ freshness, memory, ...options }: ResolverOptions): CompleteOptions {
+  return {
+    namespaces: ["default"],
+    colo: undefined,
+    clock: createSteadyClock(systemClock),
+    random: systemRandom,
+    log: consoleLog,
+    ...options,
+    freshness: { ...FRESHNESS_DEFAULT, ...freshness },
+    memory: { ...MEMORY_DEFAULT, ...memory },
+  };
+}
