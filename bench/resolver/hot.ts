@@ -1,0 +1,204 @@
+import { distributionOf, round } from "../support/distribution.ts";
+import { getRequest } from "../support/raw-connection.ts";
+import type { Figures, Goal, Measured } from "../support/result.ts";
+import type { Stage } from "../support/stage.ts";
+import { startTask, type Task } from "../support/task.ts";
+import { cpuSecondsOf } from "../support/usage.ts";
+import { serviceName } from "../support/workload.ts";
+import { bundleConstant, bundleResolver, type Constant } from "./bundles.ts";
+import { CALLER_HEADERS, startEdgeStore } from "./edge.ts";
+import { constantOf } from "./constant-of.ts";
+import type { Answers, Load } from "./tasks/load.ts";
+import { startWorkerd, type Workerd } from "./workerd.ts";
+
+const CONNECTIONS = 64;
+/** About 2 KB an answer. */
+const INSTANCES_PER_SERVICE = 5;
+const KEYS = 16;
+/** The subjects: the same answer as a constant, with all of its headers and with no more than its type; and ours. */
+const WHOLE = "constant, body and headers";
+const BARE = "constant, body alone";
+const RESOLVER = "resolver";
+
+interface Scale {
+  readonly services: number;
+  readonly rounds: number;
+  readonly roundMs: number;
+  readonly warmUpMs: number;
+}
+
+/** Many short rounds in turn: what disturbs the machine for a while disturbs both. */
+const FULL: Scale = { services: 1000, rounds: 6, roundMs: 700, warmUpMs: 1500 };
+const SHORT: Scale = { services: 50, rounds: 1, roundMs: 100, warmUpMs: 100 };
+
+/** What is asked of every service. */
+interface Question {
+  readonly name: string;
+  readonly queries: readonly string[];
+  readonly goal: number;
+}
+
+const QUESTIONS: readonly Question[] = [
+  { name: "lookup", queries: [""], goal: 0.9 },
+  {
+    name: "filtered lookup",
+    queries: ["?zone=eu-central-1a", "?version=^2.14", "?tag=primary&limit=2", "?meta.commit=5f1c9e2ab74d08836ce1"],
+    goal: 0.75,
+  },
+  { name: "pick", queries: ["/pick"], goal: 0.75 },
+  {
+    name: "pick by key",
+    queries: Array.from({ length: KEYS }, (_, index) => `/pick?key=session-${index}`),
+    goal: 0.75,
+  },
+];
+
+interface Round {
+  readonly answers: Answers;
+  readonly perSecond: number;
+  readonly cpuMsPerThousand: number;
+  readonly generatorCores: number;
+}
+
+interface Subject {
+  readonly name: string;
+  readonly worker: Workerd;
+}
+
+/** Lookups from memory against a Worker that does nothing. */
+export async function measureHot(stage: Stage, short: boolean): Promise<Measured> {
+  const scale = short ? SHORT : FULL;
+  const { services } = scale;
+  const store = await startEdgeStore(stage, { services, instancesPerService: INSTANCES_PER_SERVICE });
+  const resolver = await startWorkerd(stage, { name: "resolver", script: await bundleResolver(stage), env: store.env });
+  const load = startTask<Load>(stage, import.meta.url, "./tasks/load.ts");
+  await holdAll(load, resolver, services);
+
+  const figures: Record<string, Figures> = {};
+  const goals: Goal[] = [];
+  const raw: Record<string, unknown> = {};
+  for (const question of QUESTIONS) {
+    const requests = question.queries.flatMap((query) =>
+      Array.from({ length: services }, (_, index) =>
+        getRequest(`/v1/services/${serviceName(index, services)}${query}`, CALLER_HEADERS),
+      ),
+    );
+    const path = `/v1/services/${serviceName(0, services)}${question.queries[0] ?? ""}`;
+    const whole = await constantOf(resolver, path);
+    const bare = { ...whole, headers: { "content-type": "application/json" } };
+    const start = async (constant: Constant) =>
+      startWorkerd(stage, { name: "constant", script: await bundleConstant(stage, constant) });
+    const subjects: readonly Subject[] = [
+      { name: WHOLE, worker: await start(whole) },
+      { name: BARE, worker: await start(bare) },
+      { name: RESOLVER, worker: resolver },
+    ];
+    stage.say(question.name);
+    const taken = await takeRounds(stage, load, subjects, shuffled(requests), scale);
+    for (const { name, worker } of subjects) if (name !== RESOLVER) await worker.close();
+    const ofResolver = taken.get(RESOLVER) ?? [];
+    const against = (name: string) => {
+      const ofConstant = taken.get(name) ?? [];
+      const throughput = distributionOf(
+        ofResolver.map(({ perSecond }, index) => perSecond / (ofConstant[index]?.perSecond ?? Number.NaN)),
+      );
+      const cpu = sum(ofConstant, (each) => each.cpuMsPerThousand) / sum(ofResolver, (each) => each.cpuMsPerThousand);
+      return { ofConstant, throughput, cpu };
+    };
+    for (const name of [WHOLE, BARE]) {
+      const { ofConstant, throughput, cpu } = against(name);
+      figures[`${question.name}: ${name}`] = {
+        ...figuresOf(ofConstant),
+        "resolver to it, median": round(throughput.p50, 3),
+        "least and most": `${round(throughput.min, 2)} to ${round(throughput.max, 2)}`,
+        "by CPU": round(cpu, 3),
+      };
+    }
+    figures[`${question.name}: ${RESOLVER}`] = figuresOf(ofResolver);
+    const { throughput, cpu } = against(WHOLE);
+    goals.push(
+      goalOf(`${question.name}: CPU of the constant Worker to ours`, round(cpu, 3), question.goal),
+      goalOf(`${question.name}: throughput to the constant Worker's`, round(throughput.p50, 3), question.goal),
+    );
+    raw[question.name] = Object.fromEntries(taken);
+  }
+  return {
+    workload: { ...scale, connections: CONNECTIONS, instancesPerService: INSTANCES_PER_SERVICE },
+    versions: { redis: store.redis.version },
+    figures,
+    goals,
+    notes: [],
+    raw,
+  };
+}
+
+/** Every service once, from Redis into memory. */
+async function holdAll(load: Task<Load>, { port }: Workerd, services: number): Promise<void> {
+  const requests = Array.from({ length: services }, (_, index) =>
+    getRequest(`/v1/services/${serviceName(index, services)}`, CALLER_HEADERS),
+  );
+  await load.call("open", { name: "hold", target: { port, connections: 8, requests } });
+  await load.call("each", { name: "hold" });
+  const { others } = await load.call("each", { name: "hold" });
+  if (Object.keys(others).length > 0) throw new Error(`not every service is answered: ${JSON.stringify(others)}`);
+  await load.call("close", { name: "hold" });
+}
+
+/** The rounds of each subject, taken in turn. */
+async function takeRounds(
+  stage: Stage,
+  load: Task<Load>,
+  subjects: readonly Subject[],
+  requests: readonly string[],
+  { rounds, roundMs, warmUpMs }: Scale,
+): Promise<ReadonlyMap<string, readonly Round[]>> {
+  for (const { name, worker } of subjects) {
+    await load.call("open", { name, target: { port: worker.port, connections: CONNECTIONS, requests } });
+    await load.call("saturate", { name, durationMs: warmUpMs });
+  }
+  const taken = new Map(subjects.map(({ name }) => [name, [] as Round[]]));
+  for (let index = 0; index < rounds; index++) {
+    // None is always the first.
+    const order = subjects.map((_, place) => subjects[(place + index) % subjects.length]);
+    for (const subject of order) {
+      stage.signal.throwIfAborted();
+      if (!subject) continue;
+      const { name, worker } = subject;
+      const before = { worker: cpuSecondsOf(worker.pid), load: cpuSecondsOf(load.pid) };
+      const answers = await load.call("saturate", { name, durationMs: roundMs });
+      const others = Object.keys(answers.others);
+      if (others.length > 0) throw new Error(`${name} answered ${others.join(", ")}`);
+      const cpuSeconds = cpuSecondsOf(worker.pid) - before.worker;
+      taken.get(name)?.push({
+        answers,
+        perSecond: answers.answered / (answers.tookMs / 1000),
+        cpuMsPerThousand: (cpuSeconds / answers.answered) * 1e6,
+        generatorCores: (cpuSecondsOf(load.pid) - before.load) / (answers.tookMs / 1000),
+      });
+    }
+  }
+  for (const { name } of subjects) await load.call("close", { name });
+  return taken;
+}
+
+function figuresOf(rounds: readonly Round[]): Figures {
+  return {
+    "per second": Math.round(distributionOf(rounds.map(({ perSecond }) => perSecond)).p50),
+    "CPU ms per 1,000": round(sum(rounds, ({ cpuMsPerThousand }) => cpuMsPerThousand) / rounds.length),
+    "generator cores": round(sum(rounds, ({ generatorCores }) => generatorCores) / rounds.length, 2),
+  };
+}
+
+function goalOf(what: string, actual: number, limit: number): Goal {
+  return { what, actual, bound: "at least", limit, unit: "×" };
+}
+
+function sum<T>(values: readonly T[], of: (value: T) => number): number {
+  return values.reduce((total, value) => total + of(value), 0);
+}
+
+/** In an order of its own, always the same: neighbours in memory must not be neighbours in time. */
+function shuffled<T>(values: readonly T[]): readonly T[] {
+  const step = 7919;
+  return values.map((_, index) => values[(index * step) % values.length] as T);
+}
