@@ -4,6 +4,7 @@ import type { Random } from "../kernel/random.ts";
 import type { Caller } from "./access/caller.ts";
 import type { Background } from "./flight.ts";
 import type { Lookups } from "./lookups.ts";
+import { asksAgain } from "./no-cache.ts";
 import type { Platform } from "./platform.ts";
 import { pathName } from "./query.ts";
 
@@ -46,7 +47,7 @@ export function namespaceOf(context: ResolverContext, options: RouteOptions): Na
   const namespace = namespaceName(context, options);
   const caller = callerOf(context);
   if (!caller.mayList(namespace)) throw forbiddenNamespace(namespace);
-  return { namespace, lookups: lookupsOf(namespace, options), caller };
+  return { namespace, lookups: askedOf(context, lookupsOf(namespace, options)), caller };
 }
 
 /**
@@ -58,7 +59,7 @@ export function targetOf(context: ResolverContext, options: RouteOptions): Servi
   const service = pathName("service", context.req.param("service") ?? "");
   const caller = callerOf(context);
   if (!caller.may(namespace, service)) throw forbiddenService(namespace, service);
-  return { namespace, service, lookups: lookupsOf(namespace, options), caller };
+  return { namespace, service, lookups: askedOf(context, lookupsOf(namespace, options)), caller };
 }
 
 /** What is refused is named as it was asked for: nothing is known of it that could be told. */
@@ -76,6 +77,11 @@ function forbiddenNamespace(namespace: string): FingerpostError {
 function namespaceName(context: ResolverContext, { namespaceDefault }: RouteOptions): string {
   const given = context.req.param("namespace");
   return given === undefined ? namespaceDefault : pathName("namespace", given);
+}
+
+/** What a request is answered from: as it is held, or read again where the request asks for that. */
+function askedOf({ req, env }: ResolverContext, lookups: Lookups): Lookups {
+  return asksAgain(req.raw) ? lookups.revalidated(env.background) : lookups;
 }
 
 /** Throws `not_found` for a namespace that is not served. */

@@ -12,6 +12,7 @@ import type { Entry, NamespaceState } from "./namespace-state.ts";
 import { createReading } from "./reading.ts";
 import type { ColoCache } from "./store/colo.ts";
 import { MGET_KEYS_MAX, type ReadStore } from "./store/redis.ts";
+import type { TokenBucket } from "./token-bucket.ts";
 
 /** How long a cold lookup looks into the colo cache before it goes to Redis. */
 const COLO_TIMEOUT_MS = 100;
@@ -24,8 +25,16 @@ export const LOAD_SERVICES_MAX = MGET_KEYS_MAX - 1;
 /** A reading from another machine of the data centre may look this much younger than now. */
 const CLOCK_SKEW_MS_MAX = 1000;
 
+/**
+ * Readings that requests ask for with `no-cache`, an isolate: enough for clients that look at once at what they have just
+ * written, and no lever against Redis.
+ */
+export const REVALIDATIONS_PER_SECOND = 5;
+export const REVALIDATIONS_BURST = 10;
+
 const HEAD = "head";
 const CATALOG = "catalog";
+const REVALIDATION = "revalidation";
 
 export interface Loaded {
   readonly from: "redis" | "colo";
@@ -40,6 +49,10 @@ export interface Loaded {
 export interface Loader {
   /** Reads the head, and what it says has changed. */
   refresh(background: Background): Joined<Loaded> | undefined;
+  /** The revalidation under way, if there is one. */
+  revalidating(background: Background): Joined<Loaded> | undefined;
+  /** Reads the head, and what it says has changed, however young what is held is; "limited" when that was too often. */
+  revalidate(background: Background): Joined<Loaded> | "limited" | undefined;
   /** Takes these services from the colo cache, where there is one, as old as they are there. */
   loadColo(services: readonly string[], background: Background): Joined<Loaded> | undefined;
   /** Reads these services together with the head. */
@@ -59,6 +72,8 @@ export interface LoaderOptions {
   readonly store: ReadStore;
   readonly colo: ColoCache | undefined;
   readonly breaker: Breaker;
+  /** Shared by all namespaces: they have one Redis. */
+  readonly revalidations: TokenBucket;
   readonly clock: Clock;
   readonly log: ResolverLog;
   readonly freshMs: number;
@@ -66,11 +81,13 @@ export interface LoaderOptions {
 
 interface Attempt {
   readonly at: number;
+  /** Of the head that was held then: what changed later was not tried for yet. */
+  readonly revision: number;
   readonly missing: boolean;
 }
 
 export function createLoader(options: LoaderOptions): Loader {
-  const { namespace, state, store, colo, breaker, clock, log, freshMs } = options;
+  const { namespace, state, store, colo, breaker, revalidations, clock, log, freshMs } = options;
   // A refresh makes two requests in a row.
   const flights = createFlights<Loaded>({
     clock,
@@ -83,6 +100,13 @@ export function createLoader(options: LoaderOptions): Loader {
   let catalogTriedAt = -Infinity;
 
   const recently = (at: number) => clock.monotonic() - at < freshMs;
+
+  function attempt(name: string): Attempt | undefined {
+    const last = attempts.get(name);
+    if (!last || !recently(last.at)) return undefined;
+    const [revision = 0] = state.change(name) ?? [];
+    return revision > last.revision ? undefined : last;
+  }
 
   async function ask<T>(call: () => Promise<T>): Promise<T> {
     try {
@@ -118,7 +142,7 @@ export function createLoader(options: LoaderOptions): Loader {
         const entry = text === undefined ? undefined : reading.snapshot(name, text, head);
         if (entry) entries.set(name, entry);
         if (entry?.standing.type === "current") attempts.delete(name);
-        else attempts.set(name, { at: readAt, missing: text === undefined });
+        else attempts.set(name, { at: readAt, revision: state.head()?.revision ?? 0, missing: text === undefined });
       }
       share(kind, name, text, readAt, head, background);
     });
@@ -211,6 +235,16 @@ export function createLoader(options: LoaderOptions): Loader {
       if (recently(headTriedAt) || !breaker.allow()) return undefined;
       return flights.start([HEAD], background, () => told(refreshNow(background)));
     },
+    revalidating: (background) => flights.join(REVALIDATION, background),
+    revalidate(background) {
+      const joined = flights.join(REVALIDATION, background);
+      if (joined) return joined;
+      if (!revalidations.take()) return "limited";
+      if (!breaker.allow()) return undefined;
+      // Whoever wants no more than a refresh is served by it, too.
+      const keys = flights.has(HEAD) ? [REVALIDATION] : [REVALIDATION, HEAD];
+      return flights.start(keys, background, () => told(refreshNow(background)));
+    },
     loadColo(names, background) {
       if (!colo) return undefined;
       const [first = ""] = names;
@@ -224,7 +258,7 @@ export function createLoader(options: LoaderOptions): Loader {
       const joined = names.length === 1 ? flights.join(`s:${first}`, background) : undefined;
       if (joined) return joined;
       const headless = state.head() === undefined && recently(headTriedAt);
-      const due = names.filter((name) => !recently(attempts.get(name)?.at ?? -Infinity) && !flights.has(`s:${name}`));
+      const due = names.filter((name) => !attempt(name) && !flights.has(`s:${name}`));
       if (headless || due.length === 0 || !breaker.allow()) return undefined;
       return flights.start(
         due.map((name) => `s:${name}`),
@@ -240,10 +274,7 @@ export function createLoader(options: LoaderOptions): Loader {
     },
     loading: (name) => flights.has(`s:${name}`),
     size: () => flights.size(),
-    missing(name) {
-      const attempt = attempts.get(name);
-      return attempt !== undefined && attempt.missing && recently(attempt.at);
-    },
+    missing: (name) => attempt(name)?.missing === true,
   };
 }
 

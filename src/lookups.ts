@@ -56,6 +56,11 @@ export interface Lookups {
   list(background: Background): Promise<Listing>;
   /** Whether a complete head is known; reads it once if not. */
   ready(background: Background): Promise<boolean>;
+  /**
+   * For one request that asks not to be answered from a cache: the same, from a reading that began after this call. Where
+   * that failed, took too long or was asked for too often, what is held is served as always, and Cache-Status says so.
+   */
+  revalidated(background: Background): Lookups;
 }
 
 export interface LookupsOptions extends Freshness {
@@ -64,6 +69,11 @@ export interface LookupsOptions extends Freshness {
   readonly breaker: Breaker;
   readonly clock: Clock;
 }
+
+/** How the reading that a request asked for went. */
+type Revalidation =
+  | { readonly type: "read"; readonly startedAt: number; readonly collapsed: boolean }
+  | { readonly type: "failed" | "limited" };
 
 type Reading = "refresh" | "load" | "catalog";
 type Verdict = { readonly type: "serve"; readonly entry: Entry } | { readonly type: "unknown" } | Reading;
@@ -74,10 +84,13 @@ export function createLookups(options: LookupsOptions): Lookups {
 
   const ageOf = (at: number) => clock.monotonic() - at;
 
-  /** A reading no older than `since` is as good as any that could still be made for this lookup. */
-  function judge(service: string, since: number): Verdict {
+  /**
+   * A reading no older than `since` is as good as any that could still be made for this lookup; one older than `notBefore`
+   * is not what it asked for.
+   */
+  function judge(service: string, since: number, notBefore = -Infinity): Verdict {
     const entry = state.entry(service);
-    const enough = (at: number) => ageOf(at) <= swrMs || at >= since;
+    const enough = (at: number) => at >= notBefore && (ageOf(at) <= swrMs || at >= since);
     if (entry && enough(state.currentAt(entry))) return ended(entry) ? { type: "unknown" } : { type: "serve", entry };
     if (entry?.standing.type === "current") return "refresh";
     const absent = isAbsent(service);
@@ -123,14 +136,18 @@ export function createLookups(options: LookupsOptions): Lookups {
     return within(clock, remainingMs, "a reading", promise).catch(() => undefined);
   }
 
-  async function lookupSlowly(service: string, background: Background): Promise<Lookup> {
-    const startedAt = clock.monotonic();
+  async function lookupSlowly(
+    service: string,
+    background: Background,
+    startedAt = clock.monotonic(),
+    notBefore = -Infinity,
+  ): Promise<Lookup> {
     let cacheStatus = state.entry(service) ? "fwd=stale" : "fwd=miss";
     let since = Infinity;
     let from: Source = "memory";
     let shared: Joined<Loaded> | undefined;
     for (let step = 0; step < STEPS_MAX; step++) {
-      const verdict = judge(service, since);
+      const verdict = judge(service, since, notBefore);
       if (typeof verdict === "object") {
         return verdict.type === "serve" ? found(verdict.entry, from, cacheStatus, since) : verdict;
       }
@@ -179,60 +196,123 @@ export function createLookups(options: LookupsOptions): Lookups {
     return Math.max(0, Math.round(Math.max(clock.now() - confirmedAt, ageOf(state.confirmationSeenAt()), unreadMs)));
   }
 
-  function lookup(service: string, background: Background): Lookup | Promise<Lookup> {
+  function lookup(service: string, background: Background, startedAt?: number): Lookup | Promise<Lookup> {
     const entry = state.entry(service);
-    if (!entry || ended(entry)) return lookupSlowly(service, background);
+    if (!entry || ended(entry)) return lookupSlowly(service, background, startedAt);
     const age = ageOf(state.currentAt(entry));
-    if (age > swrMs) return lookupSlowly(service, background);
+    if (age > swrMs) return lookupSlowly(service, background, startedAt);
     if (age <= freshMs) return found(entry, "memory", "hit", Infinity);
     begin(entry.standing.type === "current" ? "refresh" : "load", service, background);
     return found(entry, "memory", "hit; detail=revalidating", Infinity);
   }
 
-  return {
-    lookup,
-    async lookupAll(services, background) {
-      const toLoad = () =>
-        services.filter((service) => judge(service, Infinity) === "load" && !loader.loading(service));
-      const cold = toLoad().filter((service) => !state.entry(service));
-      const colo = cold.length > 1 ? loader.loadColo(cold, background) : undefined;
-      if (colo) await wait(colo, budgetMs);
-      const batch = toLoad();
-      for (let start = 0; start < batch.length; start += LOAD_SERVICES_MAX) {
-        loader.load(batch.slice(start, start + LOAD_SERVICES_MAX), background);
+  /**
+   * Who comes while such a reading is under way waits for its end, and then for the next one, which all of them share:
+   * the first may have passed what they want to see.
+   */
+  async function revalidate(startedAt: number, background: Background): Promise<Revalidation> {
+    const cold = state.head() === undefined;
+    const failed: Revalidation = { type: "failed" };
+    const read = async (joined: Joined<Loaded>) =>
+      wait(joined, deadlineOf(joined, cold, startedAt) - clock.monotonic());
+    const earlier = loader.revalidating(background);
+    if (earlier && (await read(earlier)) === undefined) return failed;
+    const joined = loader.revalidate(background);
+    if (joined === "limited") return { type: "limited" };
+    if (!joined || (!cold && !breaker.closed())) return failed;
+    if ((await read(joined)) === undefined || state.readAt() < joined.startedAt) return failed;
+    return { type: "read", startedAt: joined.startedAt, collapsed: earlier !== undefined || joined.collapsed };
+  }
+
+  function revalidated(background: Background): Lookups {
+    const startedAt = clock.monotonic();
+    let begun: Promise<Revalidation> | undefined;
+    const revalidation = () => (begun ??= revalidate(startedAt, background));
+
+    function told<T extends Lookup | Listing>(result: T, { type }: Revalidation, collapsed = false): T {
+      if (result.type !== "found" || result.source !== "memory") return result;
+      if (type !== "read") return { ...result, cacheStatus: `hit; detail=revalidation-${type}` };
+      return { ...result, source: "redis", cacheStatus: `fwd=request${collapsed ? "; collapsed" : ""}` };
+    }
+
+    async function lookupAgain(service: string): Promise<Lookup> {
+      const outcome = await revalidation();
+      if (outcome.type !== "read") return told(await lookup(service, background, startedAt), outcome);
+      const entry = state.entry(service);
+      if (!entry || ended(entry) || state.currentAt(entry) < outcome.startedAt) {
+        return lookupSlowly(service, background, startedAt, outcome.startedAt);
       }
-      return Promise.all(services.map(async (service) => lookup(service, background)));
-    },
-    async list(background) {
-      const startedAt = clock.monotonic();
-      const cold = !state.names.held();
-      let since = Infinity;
-      let from: Source = "memory";
-      for (let step = 0; step < STEPS_MAX; step++) {
-        const head = state.head();
-        const read = ageOf(state.readAt()) <= swrMs || state.readAt() >= since;
-        if (head && read && state.names.countsCurrent(head)) break;
-        const joined = head && !read ? loader.refresh(background) : loader.loadCatalog(background);
-        if (!joined || (!cold && !breaker.closed())) break;
-        const loaded = await wait(joined, deadlineOf(joined, cold, startedAt) - clock.monotonic());
-        if (!loaded) break;
-        since = Math.min(since, joined.startedAt);
-        from = loaded.from;
-      }
+      return told(found(entry, "memory", "", Infinity), outcome, outcome.collapsed);
+    }
+
+    return {
+      lookup: lookupAgain,
+      lookupAll: (services) => lookupEach(services, background, lookupAgain, revalidation()),
+      async list() {
+        const outcome = await revalidation();
+        return told(await list(background), outcome, outcome.type === "read" && outcome.collapsed);
+      },
+      ready,
+      revalidated,
+    };
+  }
+
+  async function lookupEach(
+    services: readonly string[],
+    background: Background,
+    one: (service: string) => Lookup | Promise<Lookup>,
+    first?: Promise<unknown>,
+  ): Promise<readonly Lookup[]> {
+    await first;
+    const toLoad = () => services.filter((service) => judge(service, Infinity) === "load" && !loader.loading(service));
+    const cold = toLoad().filter((service) => !state.entry(service));
+    const colo = cold.length > 1 ? loader.loadColo(cold, background) : undefined;
+    if (colo) await wait(colo, budgetMs);
+    const batch = toLoad();
+    for (let start = 0; start < batch.length; start += LOAD_SERVICES_MAX) {
+      loader.load(batch.slice(start, start + LOAD_SERVICES_MAX), background);
+    }
+    return Promise.all(services.map(async (service) => one(service)));
+  }
+
+  async function list(background: Background): Promise<Listing> {
+    const startedAt = clock.monotonic();
+    const cold = !state.names.held();
+    let since = Infinity;
+    let from: Source = "memory";
+    for (let step = 0; step < STEPS_MAX; step++) {
       const head = state.head();
-      if (!head || !state.names.held()) return { type: "nothing" };
-      if (ageOf(state.readAt()) > freshMs) loader.refresh(background);
-      const status = from === "memory" ? "hit" : `fwd=${cold ? "miss" : "stale"}`;
-      const currentAt = state.names.complete() ? state.readAt() : -Infinity;
-      return { type: "found", head, names: state.names.list(), ...provenance(currentAt, from, status, since) };
-    },
-    async ready(background) {
-      const startedAt = clock.monotonic();
-      if (!state.head()) {
-        const joined = loader.refresh(background);
-        if (joined) await wait(joined, startedAt + coldBudgetMs - clock.monotonic());
-      }
-      return state.head() !== undefined;
-    },
+      const read = ageOf(state.readAt()) <= swrMs || state.readAt() >= since;
+      if (head && read && state.names.countsCurrent(head)) break;
+      const joined = head && !read ? loader.refresh(background) : loader.loadCatalog(background);
+      if (!joined || (!cold && !breaker.closed())) break;
+      const loaded = await wait(joined, deadlineOf(joined, cold, startedAt) - clock.monotonic());
+      if (!loaded) break;
+      since = Math.min(since, joined.startedAt);
+      from = loaded.from;
+    }
+    const head = state.head();
+    if (!head || !state.names.held()) return { type: "nothing" };
+    if (ageOf(state.readAt()) > freshMs) loader.refresh(background);
+    const status = from === "memory" ? "hit" : `fwd=${cold ? "miss" : "stale"}`;
+    const currentAt = state.names.complete() ? state.readAt() : -Infinity;
+    return { type: "found", head, names: state.names.list(), ...provenance(currentAt, from, status, since) };
+  }
+
+  async function ready(background: Background): Promise<boolean> {
+    const startedAt = clock.monotonic();
+    if (!state.head()) {
+      const joined = loader.refresh(background);
+      if (joined) await wait(joined, startedAt + coldBudgetMs - clock.monotonic());
+    }
+    return state.head() !== undefined;
+  }
+
+  return {
+    lookup: (service, background) => lookup(service, background),
+    lookupAll: (services, background) => lookupEach(services, background, (service) => lookup(service, background)),
+    list,
+    ready,
+    revalidated,
   };
 }

@@ -5,7 +5,7 @@ import { createAccess } from "./access/access.ts";
 import type { Caller } from "./access/caller.ts";
 import { createBreaker } from "./breaker.ts";
 import type { Bindings, ResolverContext, RouteOptions } from "./context.ts";
-import { createLoader } from "./loader.ts";
+import { createLoader, REVALIDATIONS_BURST, REVALIDATIONS_PER_SECOND } from "./loader.ts";
 import { createLookups } from "./lookups.ts";
 import { createNamespaceState } from "./namespace-state.ts";
 import { OPERATION_NAMES, OPERATIONS, PREFIXES, type OperationName } from "./operations.ts";
@@ -16,6 +16,7 @@ import { pickRoute } from "./routes/pick.ts";
 import { resolveRoute } from "./routes/resolve.ts";
 import { serviceRoute } from "./routes/service.ts";
 import { servicesRoute } from "./routes/services.ts";
+import { createTokenBucket } from "./token-bucket.ts";
 
 export interface Resolver {
   /** Answers a request. Never rejects. On Workers it needs `createCloudflarePlatform`, whose readings else end early. */
@@ -96,6 +97,11 @@ function createRoutes({
       else log.info({}, "Redis answers again");
     },
   });
+  const revalidations = createTokenBucket({
+    clock,
+    ratePerSecond: REVALIDATIONS_PER_SECOND,
+    burst: REVALIDATIONS_BURST,
+  });
   const share = (bound: number) => Math.max(1, Math.floor(bound / namespaces.length));
   const lookups = namespaces.map((namespace) => {
     const state = createNamespaceState({ entriesMax: share(memory.entriesMax), bytesMax: share(memory.bytesMax) });
@@ -106,6 +112,7 @@ function createRoutes({
       store,
       colo,
       breaker,
+      revalidations,
       clock,
       log,
       freshMs,
