@@ -7,6 +7,8 @@ export interface Held {
   readonly etag: string;
   /** The body of the answer with these of the snapshot's instances, in the snapshot's order. */
   body(instances: readonly Instance[]): string;
+  /** The text of one of the snapshot's instances. */
+  text(instance: Instance): string;
   /** The body of a pick. */
   pickBody(instance: Instance): string;
   /** The body that `make` gives, made once: for the request without filters. */
@@ -45,6 +47,7 @@ export function createHeld(snapshot: ServiceSnapshot, textLength: number): Held 
     etag: `"${ANSWER_FORMAT}-${epoch.toString(36)}-${revision.toString(36)}"`,
     weight: WEIGHT_BASE + WEIGHT_PER_CHARACTER * textLength,
     body,
+    text: textOf,
     pickBody: (instance) => `${opening},"instance":${textOf(instance)}}`,
     unfiltered(make) {
       bytes ??= encoder.encode(make());

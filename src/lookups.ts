@@ -51,6 +51,8 @@ export interface Freshness {
 export interface Lookups {
   /** Answers at once from memory where it may. Never rejects. */
   lookup(service: string, background: Background): Lookup | Promise<Lookup>;
+  /** Milliseconds until a lookup will begin a reading; 0 or less when one is due, under way, or not to be had. */
+  dueMs(service: string): number;
   /** Several at the cost of one reading. */
   lookupAll(services: readonly string[], background: Background): Promise<readonly Lookup[]>;
   list(background: Background): Promise<Listing>;
@@ -247,6 +249,7 @@ export function createLookups(options: LookupsOptions): Lookups {
 
     return {
       lookup: lookupAgain,
+      dueMs,
       lookupAll: (services) => lookupEach(services, background, lookupAgain, revalidation()),
       async list() {
         const outcome = await revalidation();
@@ -255,6 +258,11 @@ export function createLookups(options: LookupsOptions): Lookups {
       ready,
       revalidated,
     };
+  }
+
+  function dueMs(service: string): number {
+    const entry = state.entry(service);
+    return freshMs - ageOf(entry ? state.currentAt(entry) : state.readAt());
   }
 
   async function lookupEach(
@@ -310,6 +318,7 @@ export function createLookups(options: LookupsOptions): Lookups {
 
   return {
     lookup: (service, background) => lookup(service, background),
+    dueMs,
     lookupAll: (services, background) => lookupEach(services, background, (service) => lookup(service, background)),
     list,
     ready,

@@ -73,6 +73,7 @@ export async function runResolver(
   return {
     url: listener.url,
     async close() {
+      resolver.endWatches();
       await listener.close();
       await Promise.allSettled(underWay);
     },

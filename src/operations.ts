@@ -1,6 +1,7 @@
 import {
   aName,
   anyText,
+  duration,
   family,
   many,
   one,
@@ -17,6 +18,9 @@ const LIMIT_MAX = 10_000;
 const PAGE_LIMIT_MAX = 1000;
 const PAGE_LIMIT_DEFAULT = 100;
 const RESOLVE_SERVICES_MAX = 50;
+/** What a long poll may wait: less than proxies on the way put up with. */
+const WAIT_MS_MAX = 60_000;
+export const WAIT_MS_DEFAULT = 30_000;
 
 const FILTERS = {
   version: one(versionRange),
@@ -39,6 +43,14 @@ export interface Operation {
 export const OPERATIONS = {
   service: { path: "/services/:service", parameters: FILTERS },
   pick: { path: "/services/:service/pick", parameters: { ...FILTERS, key: one(anyText) } },
+  watch: {
+    path: "/services/:service/watch",
+    parameters: {
+      ...FILTERS,
+      revision: one(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
+      wait: one(duration(WAIT_MS_MAX)),
+    },
+  },
   services: {
     path: "/services",
     parameters: { limit: one(wholeNumber(1, PAGE_LIMIT_MAX), PAGE_LIMIT_DEFAULT), cursor: one(aName) },

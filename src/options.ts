@@ -25,6 +25,11 @@ export const FRESHNESS_DEFAULT: Freshness = {
   staleAfterMs: 10_000,
 };
 
+/**
+ * Watchers of an isolate at once. Each holds a request open and looks about once in a fresh interval: see bench/ for
+ * what that takes. Lower: more are turned away. Higher: less memory is left for what they watch.
+ */
+export const WATCHERS_MAX_DEFAULT = 2000;
 export interface ResolverOptions {
   /** Who may ask. There is no default: a resolver is open only when told so. */
   readonly access: AccessRule;
@@ -37,6 +42,8 @@ export interface ResolverOptions {
   readonly freshness?: Partial<Freshness>;
   /** What is left out is as in MEMORY_DEFAULT. */
   readonly memory?: Partial<MemoryBounds>;
+  /** Streams and long polls at once; WATCHERS_MAX_DEFAULT if left out. */
+  readonly watchersMax?: number;
   /** The system's, made steady, if left out. */
   readonly clock?: Clock;
   readonly random?: Random;
@@ -54,6 +61,7 @@ export function withDefaults({ freshness, memory, ...options }: ResolverOptions)
   return {
     namespaces: ["default"],
     colo: undefined,
+    watchersMax: WATCHERS_MAX_DEFAULT,
     clock: createSteadyClock(systemClock),
     random: systemRandom,
     log: consoleLog,

@@ -97,6 +97,19 @@ export function wholeNumber(min: number, max: number): Value<number> {
   };
 }
 
+/** A time in milliseconds, written as `30s`, `1500ms` or whole seconds. */
+export function duration(msMax: number): Value<number> {
+  return {
+    schema: { type: "string", pattern: "^\\d{1,6}(ms|s)?$" },
+    rule: `must be a time such as 30s or 1500ms, of at most ${msMax / 1000}s`,
+    read(text) {
+      const [, digits, unit] = /^(\d{1,6})(ms|s)?$/.exec(text) ?? [];
+      const ms = Number(digits) * (unit === "ms" ? 1 : 1000);
+      return ms <= msMax ? ms : undefined;
+    },
+  };
+}
+
 export const versionRange: Value<Range> = {
   schema: { type: "string", maxLength: RANGE_LENGTH_MAX },
   rule: `must be a semver range such as ^1.4 or >=2 <3, of at most ${RANGE_LENGTH_MAX} characters`,

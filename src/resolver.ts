@@ -16,11 +16,14 @@ import { pickRoute } from "./routes/pick.ts";
 import { resolveRoute } from "./routes/resolve.ts";
 import { serviceRoute } from "./routes/service.ts";
 import { servicesRoute } from "./routes/services.ts";
+import { watchRoute } from "./routes/watch.ts";
 import { createTokenBucket } from "./token-bucket.ts";
 
 export interface Resolver {
   /** Answers a request. Never rejects. On Workers it needs `createCloudflarePlatform`, whose readings else end early. */
   fetch(request: Request, platform?: Platform): Response | Promise<Response>;
+  /** Ends the streams and answers the long polls, each at its next look, within five seconds. */
+  endWatches(): void;
 }
 
 type Handler = (context: ResolverContext) => Response | Promise<Response>;
@@ -31,6 +34,7 @@ export function createResolver(given: ResolverOptions): Resolver {
   const { access, clock, log } = options;
   const admission = createAccess(access, clock);
   const routes = createRoutes(options);
+  let closing = false;
   const app = new Hono<{ Bindings: Bindings }>();
 
   // Before every cache, and before a 304.
@@ -46,6 +50,14 @@ export function createResolver(given: ResolverOptions): Resolver {
   const handlers: Record<OperationName, Handler> = {
     service: serviceRoute(routes),
     pick: pickRoute(routes),
+    watch: watchRoute({
+      ...routes,
+      clock,
+      log,
+      freshMs: options.freshness.freshMs,
+      watchersMax: options.watchersMax,
+      closing: () => closing,
+    }),
     services: servicesRoute(routes),
     resolve: resolveRoute(routes),
   };
@@ -74,6 +86,9 @@ export function createResolver(given: ResolverOptions): Resolver {
 
   return {
     fetch: (request, platform = plainPlatform) => app.fetch(request, { platform, background: platform.background }),
+    endWatches() {
+      closing = true;
+    },
   };
 }
 

@@ -17,7 +17,8 @@ export function serviceRoute(options: RouteOptions) {
   };
 }
 
-function serviceAnswer(request: Request, service: string, lookup: Lookup, filters: Filters): Response {
+/** The answer to a lookup. Throws what the lookup failed with. */
+export function serviceAnswer(request: Request, service: string, lookup: Lookup, filters: Filters): Response {
   if (lookup.type !== "found") throw failure(lookup, service);
   const { held } = lookup;
   const body = () => held.body(select(held.snapshot.instances, filters));

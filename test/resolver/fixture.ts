@@ -1,4 +1,4 @@
-import { createResolver } from "../../src/resolver.ts";
+import { createResolver, type Resolver } from "../../src/resolver.ts";
 import type { MemoryBounds } from "../../src/options.ts";
 import type { Freshness } from "../../src/lookups.ts";
 import type { AccessRule } from "../../src/access/access.ts";
@@ -9,6 +9,7 @@ import { createFakeStore, type FakeStore } from "./fake-store.ts";
 import { createTestPublisher, type TestPublisher } from "./publish.ts";
 
 export interface Fixture {
+  readonly resolver: Resolver;
   readonly clock: ManualClock;
   readonly store: FakeStore;
   readonly publisher: TestPublisher;
@@ -25,6 +26,7 @@ export interface FixtureOptions {
   readonly random?: Random;
   readonly namespaces?: readonly [string, ...string[]];
   readonly platform?: Platform;
+  readonly watchersMax?: number;
 }
 
 /** A resolver on a manual clock and a store that does as it is told, with the default times. */
@@ -43,10 +45,12 @@ export function createFixture(options: FixtureOptions = {}): Fixture {
     clock,
     random: options.random ?? (() => 0.5),
     log: { info: log, warn: log, error: log },
+    ...(options.watchersMax === undefined ? {} : { watchersMax: options.watchersMax }),
   });
   const get: Fixture["get"] = async (path, headers = {}, method = "GET") =>
     resolver.fetch(new Request(`http://resolver${path}`, { headers, method }), options.platform);
   return {
+    resolver,
     clock,
     store,
     publisher,

@@ -1,0 +1,123 @@
+import type { Clock } from "../../kernel/clock.ts";
+import { FingerpostError } from "../../kernel/errors.ts";
+import { failure } from "../answer.ts";
+import { lookupsOf, targetOf, type ResolverContext, type RouteOptions, type ServiceTarget } from "../context.ts";
+import type { ResolverLog } from "../log.ts";
+import type { Lookup } from "../lookups.ts";
+import { filtersOf, OPERATIONS, WAIT_MS_DEFAULT } from "../operations.ts";
+import { readQuery } from "../query.ts";
+import { NO_FILTERS, type Filters } from "../selection.ts";
+import { createServiceEvents } from "../watch/events.ts";
+import { answersPoll, poll } from "../watch/poll.ts";
+import { createSeats, type Seat } from "../watch/seats.ts";
+import { createSight } from "../watch/sight.ts";
+import { createEventStream } from "../watch/stream.ts";
+import { serviceAnswer } from "./service.ts";
+
+/** Turned away, a caller may find another isolate, or a seat that has been left. Up to twice as long, at random. */
+const FULL_RETRY_SECONDS = 2;
+
+const EVENT_STREAM = "text/event-stream";
+// Whoever compresses or buffers on the way would hold events back.
+const STREAM_HEADERS = {
+  "Content-Type": EVENT_STREAM,
+  "Cache-Control": "no-store, no-transform",
+  "X-Accel-Buffering": "no",
+};
+
+export interface WatchOptions extends RouteOptions {
+  readonly clock: Clock;
+  readonly freshMs: number;
+  readonly log: ResolverLog;
+  readonly watchersMax: number;
+  /** Whether the process is about to end: streams then end, and long polls are answered, at their next look. */
+  readonly closing: () => boolean;
+}
+
+interface Watched extends ServiceTarget {
+  readonly filters: Filters;
+  /** Of the URL. */
+  readonly search: string;
+  readonly revision: number | undefined;
+  readonly waitMs: number;
+}
+
+/** `GET /v1/services/{service}/watch`: its changes, as Server-Sent Events or by long poll. */
+export function watchRoute(options: WatchOptions) {
+  const { clock, random } = options;
+  const seats = createSeats(clock, options.watchersMax);
+  const events = createServiceEvents();
+
+  function takeSeat(): Seat {
+    const seat = seats.take();
+    if (seat) return seat;
+    throw new FingerpostError("unavailable", `All ${options.watchersMax} watchers of this resolver are taken.`, {
+      retryAfterSeconds: FULL_RETRY_SECONDS + Math.floor(random() * (FULL_RETRY_SECONDS + 1)),
+    });
+  }
+
+  // Only the first look is one that a `Cache-Control: no-cache` speaks of, and every browser's EventSource sends it.
+  const sightOf = ({ namespace, service }: Watched, { env }: ResolverContext) =>
+    createSight({ ...options, lookups: lookupsOf(namespace, options), service, background: env.background });
+
+  function stream(context: ResolverContext, watched: Watched, first: Lookup): Response {
+    const { service, filters, search, revision } = watched;
+    if (first.type === "nothing") throw failure(first, service);
+    if (context.req.raw.method === "HEAD") return new Response(null, { headers: STREAM_HEADERS });
+    const seat = takeSeat();
+    const sight = sightOf(watched, context);
+    const lastEventId = revisionOf(context.req.header("last-event-id")) ?? revision;
+    const body = createEventStream({
+      ...options,
+      service,
+      filters,
+      query: search,
+      first,
+      lastEventId,
+      sight,
+      seat,
+      events,
+    });
+    return new Response(body, { headers: STREAM_HEADERS });
+  }
+
+  async function longPoll(context: ResolverContext, watched: Watched, first: Lookup): Promise<Response> {
+    const { service, filters, revision: after, waitMs } = watched;
+    const request = context.req.raw;
+    const respond = (lookup: Lookup) => serviceAnswer(request, service, lookup, filters);
+    if (after === undefined || answersPoll(first, after)) return respond(first);
+    const sight = sightOf(watched, context);
+    return respond(await poll({ ...options, sight, seat: takeSeat(), after, waitMs, signal: request.signal }));
+  }
+
+  return (context: ResolverContext): Promise<Response> | Response => {
+    const target = targetOf(context, options);
+    const { search } = new URL(context.req.url);
+    const query = readQuery(context.req.url, OPERATIONS.watch.parameters);
+    const { revision, wait = WAIT_MS_DEFAULT } = query;
+    const filters = search === "" ? NO_FILTERS : filtersOf(query);
+    const watched = { ...target, filters, search, revision, waitMs: wait };
+    const streams = asksForStream(context.req.header("accept"), revision !== undefined || query.wait !== undefined);
+    if (streams && query.wait !== undefined) {
+      throw new FingerpostError("invalid_argument", "The query is not valid.", {
+        violations: [{ parameter: "wait", detail: `is for long poll: leave it out, or ${EVENT_STREAM} of Accept` }],
+      });
+    }
+    const answerWith = (first: Lookup) =>
+      streams ? stream(context, watched, first) : longPoll(context, watched, first);
+    const first = target.lookups.lookup(target.service, context.env.background);
+    return first instanceof Promise ? first.then(answerWith) : answerWith(first);
+  };
+}
+
+/** Accept decides where it names one of the two forms, and otherwise whether the query is one of a long poll. */
+function asksForStream(accept: string | undefined, polls: boolean): boolean {
+  const types = (accept ?? "").toLowerCase();
+  if (types.includes(EVENT_STREAM)) return true;
+  return !polls && !types.includes("json");
+}
+
+/** An id that is none of ours is as good as none. */
+function revisionOf(lastEventId: string | undefined): number | undefined {
+  return lastEventId !== undefined && /^\d{1,15}$/.test(lastEventId) ? Number(lastEventId) : undefined;
+}
