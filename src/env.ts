@@ -1,9 +1,10 @@
 import { isName, NAME_RULE } from "../contract/names.ts";
 import { FingerpostError, type Violation } from "../kernel/errors.ts";
 import type { AccessRule } from "./access/access.ts";
-import { parseAccessKey, type AccessKey } from "./access/keys.ts";
+import { readAccess, type Refuse } from "./access/settings.ts";
 import type { Freshness } from "./lookups.ts";
 import { FRESHNESS_DEFAULT } from "./options.ts";
+import { isSecureUrl, SECURE_URL_RULE } from "./secure-url.ts";
 
 /** The Worker's variables and secrets, as wrangler hands them over. */
 export type Env = Readonly<Record<string, unknown>>;
@@ -18,10 +19,8 @@ export interface WorkerSettings {
 }
 
 const NAMESPACES_MAX = 100;
-const KEYS_MAX = 1000;
 const TIME_MS_MIN = 10;
 const TIME_MS_MAX = 60_000;
-const KEYS_RULE = "must be name=sha256 in hex, separated by commas";
 
 /**
  * Reads the Worker's environment. Throws `internal` that names every variable that is wrong, and never a value: what is
@@ -49,8 +48,8 @@ export function parseEnv(env: Env): WorkerSettings {
   };
 
   const redisUrl = required("UPSTASH_REDIS_REST_URL");
-  if (redisUrl !== "" && !keepsSecret(redisUrl)) {
-    refuse("UPSTASH_REDIS_REST_URL", "must be an https:// URL, or http:// on a loopback address");
+  if (redisUrl !== "" && !isSecureUrl(redisUrl)) {
+    refuse("UPSTASH_REDIS_REST_URL", SECURE_URL_RULE);
   }
   const deployment = text("FINGERPOST_DEPLOYMENT") ?? "fingerpost";
   if (!isName(deployment)) refuse("FINGERPOST_DEPLOYMENT", NAME_RULE);
@@ -60,7 +59,7 @@ export function parseEnv(env: Env): WorkerSettings {
   const settings: WorkerSettings = {
     redisUrl,
     redisToken: required("UPSTASH_REDIS_REST_TOKEN"),
-    access: accessOf(text("FINGERPOST_KEYS"), text("FINGERPOST_OPEN"), refuse),
+    access: readAccess(text, refuse),
     namespaces: namespacesOf(text("FINGERPOST_NAMESPACES") ?? "default", refuse),
     deployment,
     freshness: {
@@ -77,36 +76,10 @@ export function parseEnv(env: Env): WorkerSettings {
   return settings;
 }
 
-type Refuse = (name: string, detail: string) => void;
-
-/** Neither keys nor the word to be open is a mistake, and so are both: which one was meant would be a guess. */
-function accessOf(keysText: string | undefined, open: string | undefined, refuse: Refuse): AccessRule {
-  if (open !== undefined && open !== "true" && open !== "false") refuse("FINGERPOST_OPEN", "must be true or false");
-  if (open === "true") {
-    if (keysText !== undefined) refuse("FINGERPOST_OPEN", "must not be true beside FINGERPOST_KEYS");
-    return { type: "open" };
-  }
-  if (keysText === undefined) {
-    refuse("FINGERPOST_KEYS", "is required, unless FINGERPOST_OPEN is true");
-    return { type: "keys", keys: [] };
-  }
-  const keys = keysText.split(",").map(parseAccessKey);
-  if (keys.length > KEYS_MAX) refuse("FINGERPOST_KEYS", `must be at most ${KEYS_MAX}`);
-  if (keys.includes(undefined)) refuse("FINGERPOST_KEYS", KEYS_RULE);
-  return { type: "keys", keys: keys.filter((key): key is AccessKey => key !== undefined) };
-}
-
 function namespacesOf(text: string, refuse: Refuse): readonly [string, ...string[]] {
   const names = [...new Set(text.split(",").map((name) => name.trim()))];
   if (names.length > NAMESPACES_MAX) refuse("FINGERPOST_NAMESPACES", `must be at most ${NAMESPACES_MAX}`);
   if (!names.every(isName)) refuse("FINGERPOST_NAMESPACES", `each ${NAME_RULE}`);
   const [first = "default", ...others] = names;
   return [first, ...others];
-}
-
-/** The token travels with every request, so plain HTTP is for a gateway on the same machine only. */
-function keepsSecret(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { protocol, hostname } = new URL(text);
-  return protocol === "https:" || (protocol === "http:" && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname));
 }

@@ -4,7 +4,7 @@ import type { Random } from "../kernel/random.ts";
 import { listen, type ListenAddress } from "../node/listen.ts";
 import type { Log } from "../node/log.ts";
 import type { AccessRule } from "./access/access.ts";
-import { parseAccessKey, type AccessKey } from "./access/keys.ts";
+import { readAccess } from "./access/settings.ts";
 import type { Background } from "./flight.ts";
 import { createResolver } from "./resolver.ts";
 import { createUpstashStore } from "./store/upstash.ts";
@@ -13,9 +13,13 @@ export interface ResolverConfig {
   readonly listen: ListenAddress;
   readonly redisRestUrl: string;
   readonly redisRestToken: string;
-  /** `name=sha256 in hex` of each bearer key. */
+  /** `name=sha256 in hex`, and scopes where it has any, of each bearer key. */
   readonly keys: readonly string[];
-  /** Answers without a key; excludes `keys`. */
+  /** Where the issuer of JWTs shows its public keys; needs the issuer and the audience beside it. */
+  readonly jwksUrl?: string | undefined;
+  readonly jwtIssuer?: string | undefined;
+  readonly jwtAudience?: string | undefined;
+  /** Answers without a credential; excludes the others. */
   readonly open: boolean;
   /** The first is the default. */
   readonly namespaces: readonly string[];
@@ -80,18 +84,19 @@ export async function runResolver(
   };
 }
 
-function accessOf({ keys, open }: ResolverConfig): AccessRule {
-  if (open && keys.length > 0) {
-    throw new FingerpostError("invalid_argument", "FINGERPOST_OPEN and FINGERPOST_KEYS exclude each other.");
-  }
-  if (open) return { type: "open" };
-  if (keys.length === 0) {
-    throw new FingerpostError("invalid_argument", "Set FINGERPOST_KEYS, or FINGERPOST_OPEN=true to answer anyone.");
-  }
-  const parsed = keys.map(parseAccessKey);
-  const valid = parsed.filter((key): key is AccessKey => key !== undefined);
-  if (valid.length < parsed.length) {
-    throw new FingerpostError("invalid_argument", "FINGERPOST_KEYS must be name=sha256 in hex, separated by commas.");
-  }
-  return { type: "keys", keys: valid };
+function accessOf({ keys, open, jwksUrl, jwtIssuer, jwtAudience }: ResolverConfig): AccessRule {
+  const texts = new Map([
+    ["FINGERPOST_KEYS", keys.length > 0 ? keys.join(",") : undefined],
+    ["FINGERPOST_OPEN", String(open)],
+    ["FINGERPOST_JWKS_URL", jwksUrl],
+    ["FINGERPOST_JWT_ISSUER", jwtIssuer],
+    ["FINGERPOST_JWT_AUDIENCE", jwtAudience],
+  ]);
+  const wrong: string[] = [];
+  const rule = readAccess(
+    (name) => texts.get(name),
+    (name, detail) => void wrong.push(`${name} ${detail}.`),
+  );
+  if (wrong.length > 0) throw new FingerpostError("invalid_argument", wrong.join(" "));
+  return rule;
 }

@@ -32,7 +32,7 @@ type Handler = (context: ResolverContext) => Response | Promise<Response>;
 export function createResolver(given: ResolverOptions): Resolver {
   const options = withDefaults(given);
   const { access, clock, log } = options;
-  const admission = createAccess(access, clock);
+  const admission = createAccess({ rule: access, clock, log });
   const routes = createRoutes(options);
   let closing = false;
   const app = new Hono<{ Bindings: Bindings }>();

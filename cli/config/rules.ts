@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { parseAccessKey } from "../../src/access/keys.ts";
 import { isLoopback, parseListenAddress } from "../../node/listen.ts";
 
 // What the values of settings must be. Messages end a sentence that begins with the place the value was set.
@@ -62,7 +63,10 @@ export const keyList = v.pipe(
   v.array(
     v.pipe(
       text,
-      v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}=[0-9a-f]{64}$/, "must be name=sha256, the SHA-256 as 64 hex digits"),
+      v.rawCheck(({ dataset, addIssue }) => {
+        const key = dataset.typed ? parseAccessKey(dataset.value) : undefined;
+        if (key && "problem" in key) addIssue({ message: key.problem });
+      }),
     ),
     "must be an array of strings",
   ),

@@ -3,20 +3,30 @@ import { FingerpostError } from "../../kernel/errors.ts";
 import { bearerToken, digestsEqual, sha256 } from "../../kernel/secret.ts";
 import { createBoundedMap } from "../bounded-map.ts";
 import type { Background } from "../flight.ts";
+import type { ResolverLog } from "../log.ts";
 import { unrestrictedCaller, type Caller } from "./caller.ts";
+import { createKeySet } from "./key-set.ts";
+import { createKeySource } from "./key-source.ts";
 import { callerOf, type AccessKey } from "./keys.ts";
+import { createTokenVerifier, looksLikeToken, type TokenRule } from "./tokens.ts";
 
-/** Verified tokens that are remembered, and for how long: a hash for every request would cost more than the lookup. */
+/**
+ * Verified tokens that are remembered, what their headers have in characters together, and for how long: a hash for
+ * every request would cost more than the lookup, and a JWT's signature a hundred times that.
+ */
 const TOKENS_MAX = 1000;
+const TOKEN_CHARACTERS_MAX = 2 * 1024 * 1024;
 const TOKEN_MS_MAX = 60_000;
 
-/** Who may ask: everyone, or the holder of one of the keys. */
-export type AccessRule = { readonly type: "open" } | { readonly type: "keys"; readonly keys: readonly AccessKey[] };
+/** Who may ask: everyone, or the holder of one of the keys or of a JWT. */
+export type AccessRule =
+  | { readonly type: "open" }
+  | { readonly type: "keys"; readonly keys: readonly AccessKey[]; readonly jwt?: TokenRule };
 
 export interface Access {
   /**
-   * Tells who asks: at once for a token that is remembered. Throws `unauthenticated`, at once or by the promise.
-   * `background` keeps alive what others may wait for as well.
+   * Tells who asks: at once for a token that is remembered. Throws `unauthenticated`, and `unavailable` while the issuer
+   * of a JWT cannot be asked for its keys; at once or by the promise. `background` keeps alive what others wait for too.
    */
   admit(request: Request, background: Background): Caller | Promise<Caller>;
 }
@@ -25,38 +35,63 @@ interface Verified {
   readonly caller: Caller;
   /** By the monotonic clock. */
   readonly until: number;
+  readonly characters: number;
 }
 
-export function createAccess(rule: AccessRule, clock: Clock): Access {
+export interface AccessOptions {
+  readonly rule: AccessRule;
+  readonly clock: Clock;
+  readonly log: ResolverLog;
+}
+
+export function createAccess({ rule, clock, log }: AccessOptions): Access {
   if (rule.type === "open") {
     const anybody = unrestrictedCaller("open");
     return { admit: () => anybody };
   }
   const keys = rule.keys.map((key) => ({ digest: key.digest, caller: callerOf(key) }));
+  const tokens = rule.jwt && createTokenVerifier({ ...rule.jwt, keys: keySetOf(rule.jwt), clock });
   /** By the whole Authorization header, so that what is remembered is not even parsed. */
-  const verified = createBoundedMap<string, Verified>({ entriesMax: TOKENS_MAX });
+  const verified = createBoundedMap<string, Verified>({
+    entriesMax: TOKENS_MAX,
+    weightMax: TOKEN_CHARACTERS_MAX,
+    weightOf: ({ characters }) => characters,
+  });
 
-  async function verify(authorization: string, token: string): Promise<Caller> {
+  function keySetOf({ jwksUrl }: TokenRule) {
+    return createKeySet({ read: createKeySource(jwksUrl), clock, log });
+  }
+
+  function remember(authorization: string, caller: Caller, forMs: number): Caller {
+    const until = clock.monotonic() + Math.min(forMs, TOKEN_MS_MAX);
+    verified.set(authorization, { caller, until, characters: authorization.length });
+    return caller;
+  }
+
+  async function verify(authorization: string, token: string, background: Background): Promise<Caller> {
     const digest = await sha256(token);
     // All are compared, so that the time does not tell which one matched.
     const [known] = keys.filter((key) => digestsEqual(key.digest, digest));
-    if (!known) throw refused();
-    verified.set(authorization, { caller: known.caller, until: clock.monotonic() + TOKEN_MS_MAX });
-    return known.caller;
+    if (known) return remember(authorization, known.caller, TOKEN_MS_MAX);
+    const told = tokens && looksLikeToken(token) ? await tokens.verify(token, background) : undefined;
+    if (!told) throw refused();
+    return remember(authorization, told.caller, told.expiresAt - clock.now());
   }
 
   return {
-    admit(request) {
-      const authorization = request.headers.get("authorization") ?? "";
+    admit(request, background) {
+      const authorization = request.headers.get("authorization");
+      if (authorization === null) throw refused();
       const remembered = verified.peek(authorization);
       if (remembered && clock.monotonic() < remembered.until) return remembered.caller;
       const token = bearerToken(authorization);
       if (token === undefined) throw refused();
-      return verify(authorization, token);
+      return verify(authorization, token, background);
     },
   };
 }
 
+/** The same for whatever is wrong: what was wrong would help who guesses. */
 function refused(): FingerpostError {
   return new FingerpostError("unauthenticated", "A valid bearer token is required.");
 }

@@ -1,21 +1,40 @@
-import type { Caller } from "./caller.ts";
-import { unrestrictedCaller } from "./caller.ts";
+import { unrestrictedCaller, type Caller } from "./caller.ts";
+import { parseScope, SCOPE_RULE, scopedCaller, type Scope } from "./scopes.ts";
+
+/** Scopes of one key: each costs a comparison where it is not exact. */
+const SCOPES_MAX = 100;
+
+export const KEY_RULE = "must be name=sha256, the SHA-256 as 64 hex digits, and may go on with @namespace/service+…";
 
 export interface AccessKey {
   /** Told in logs instead of the key. */
   readonly name: string;
   /** SHA-256 of the bearer token. */
   readonly digest: Uint8Array;
+  /** What it opens; left out, everything. */
+  readonly scopes?: readonly Scope[];
 }
 
-/** Reads `name=sha256 in hex`; undefined when it is not of that form. */
-export function parseAccessKey(text: string): AccessKey | undefined {
-  const match = /^([A-Za-z0-9][A-Za-z0-9._-]{0,127})=([0-9a-f]{64})$/i.exec(text.trim());
-  const [, name, hex] = match ?? [];
-  if (name === undefined || hex === undefined) return undefined;
-  return { name, digest: Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16)) };
+/**
+ * Reads `name=sha256 in hex`, or `name=sha256@namespace/service+namespace/service` with scopes. What is wrong is told
+ * by the key's name: the rest may be a secret in the wrong place.
+ */
+export function parseAccessKey(text: string): AccessKey | { readonly problem: string } {
+  const match = /^([A-Za-z0-9][A-Za-z0-9._-]{0,127})=([0-9a-f]{64})(?:@(.*))?$/i.exec(text.trim());
+  const [, name, hex, scopesText] = match ?? [];
+  if (name === undefined || hex === undefined) return { problem: KEY_RULE };
+  const digest = Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+  if (scopesText === undefined) return { name, digest };
+  const scopes: Scope[] = [];
+  for (const [index, part] of scopesText.split("+").entries()) {
+    const scope = parseScope(part);
+    if (!scope) return { problem: `scope ${index + 1} of key "${name}" ${SCOPE_RULE}` };
+    scopes.push(scope);
+  }
+  if (scopes.length > SCOPES_MAX) return { problem: `key "${name}" has more than ${SCOPES_MAX} scopes` };
+  return { name, digest, scopes };
 }
 
-export function callerOf(key: AccessKey): Caller {
-  return unrestrictedCaller(key.name);
+export function callerOf({ name, scopes }: AccessKey): Caller {
+  return scopes ? scopedCaller(name, scopes) : unrestrictedCaller(name);
 }

@@ -1,6 +1,6 @@
 import { toProblem } from "../../contract/problem.ts";
 import { answer, failure, nothingKnown } from "../answer.ts";
-import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
+import { forbiddenService, namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
 import type { Lookup, Provenance } from "../lookups.ts";
 import { filtersOf, OPERATIONS } from "../operations.ts";
 import { readQuery } from "../query.ts";
@@ -9,14 +9,24 @@ import { strongTag } from "../tag.ts";
 
 type Found = Extract<Lookup, { type: "found" }>;
 
+/** Outside the caller's scopes: told the same, and nothing read, whether it exists or not. */
+interface Forbidden {
+  readonly type: "forbidden";
+}
+
 /** `GET /v1/resolve?service=a&service=b`: several services in one answer, each with the same filters. */
 export function resolveRoute(options: RouteOptions) {
   return async (context: ResolverContext): Promise<Response> => {
-    const { namespace, lookups } = namespaceOf(context, options);
+    const { namespace, lookups, caller } = namespaceOf(context, options);
     const { service: names, ...query } = readQuery(context.req.url, OPERATIONS.resolve.parameters);
     const filters = filtersOf(query);
-    const found = await lookups.lookupAll(names, context.env.background);
-    const lookupByName = new Map(names.map((name, index) => [name, found[index] ?? { type: "nothing" as const }]));
+    // The others are named in the answer as they were asked for; nothing is read for them.
+    const visible = names.filter((name) => caller.may(namespace, name));
+    const [hidden] = names;
+    if (visible.length === 0 && hidden !== undefined) throw forbiddenService(namespace, hidden);
+    const found = await lookups.lookupAll(visible, context.env.background);
+    const foundByName = new Map(visible.map((name, index) => [name, found[index] ?? { type: "nothing" as const }]));
+    const lookupByName = new Map(names.map((name) => [name, foundByName.get(name) ?? { type: "forbidden" as const }]));
     const body = resolveBody(namespace, lookupByName, filters);
     if (found.every((lookup) => lookup.type === "nothing"))
       throw nothingKnown("Nothing is known of these services yet.");
@@ -33,7 +43,7 @@ export function resolveRoute(options: RouteOptions) {
   };
 }
 
-function resolveBody(namespace: string, lookups: ReadonlyMap<string, Lookup>, filters: Filters): string {
+function resolveBody(namespace: string, lookups: ReadonlyMap<string, Lookup | Forbidden>, filters: Filters): string {
   const services: string[] = [];
   const errors: string[] = [];
   for (const [name, lookup] of lookups) {
@@ -41,7 +51,8 @@ function resolveBody(namespace: string, lookups: ReadonlyMap<string, Lookup>, fi
     if (lookup.type === "found") {
       services.push(member + lookup.held.body(select(lookup.held.snapshot.instances, filters)));
     } else {
-      const { code, detail } = toProblem(failure(lookup, name));
+      const error = lookup.type === "forbidden" ? forbiddenService(namespace, name) : failure(lookup, name);
+      const { code, detail } = toProblem(error);
       errors.push(member + JSON.stringify({ code, detail }));
     }
   }

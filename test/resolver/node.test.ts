@@ -70,7 +70,7 @@ it("the resolver on Node answers through the gateway with a token that may only 
 it.each([
   [{ keys: ["a"], open: false }, /FINGERPOST_KEYS/],
   [{ keys: [], open: false }, /FINGERPOST_KEYS/],
-  [{ keys: [`a=${"0".repeat(64)}`], open: true }, /exclude/],
+  [{ keys: [`a=${"0".repeat(64)}`], open: true }, /FINGERPOST_OPEN must not be true/],
   [{ swrMs: 50 }, /FINGERPOST_SWR_MS/],
   [{ namespaces: [] }, /namespace/],
 ])("the resolver on Node does not start with %j", async (changed, reason) => {

@@ -1,0 +1,69 @@
+import { isSecureUrl, SECURE_URL_RULE } from "../secure-url.ts";
+import type { AccessRule } from "./access.ts";
+import { parseAccessKey, type AccessKey } from "./keys.ts";
+import type { TokenRule } from "./tokens.ts";
+
+const KEYS_MAX = 1000;
+
+/** The value of a variable, without blanks round it; undefined when it is not set. */
+export type ReadText = (name: string) => string | undefined;
+/** Told with a variable that is wrong and what it must be; never with its value, which may be a secret. */
+export type Refuse = (name: string, detail: string) => void;
+
+/**
+ * Who may ask, by FINGERPOST_KEYS, FINGERPOST_JWKS_URL with FINGERPOST_JWT_ISSUER and FINGERPOST_JWT_AUDIENCE, or
+ * FINGERPOST_OPEN. None of them is a mistake, and so is open beside the others: which one was meant would be a guess.
+ */
+export function readAccess(text: ReadText, refuse: Refuse): AccessRule {
+  const open = text("FINGERPOST_OPEN");
+  if (open !== undefined && open !== "true" && open !== "false") refuse("FINGERPOST_OPEN", "must be true or false");
+  const keysText = text("FINGERPOST_KEYS");
+  const jwt = readTokenRule(text, refuse);
+  if (open === "true") {
+    if (keysText !== undefined) refuse("FINGERPOST_OPEN", "must not be true beside FINGERPOST_KEYS");
+    if (jwt) refuse("FINGERPOST_OPEN", "must not be true beside FINGERPOST_JWKS_URL");
+    return { type: "open" };
+  }
+  if (keysText === undefined && !jwt) {
+    refuse("FINGERPOST_KEYS", "is required, unless FINGERPOST_JWKS_URL is set or FINGERPOST_OPEN is true");
+  }
+  const keys = keysText === undefined ? [] : readKeys(keysText, refuse);
+  return { type: "keys", keys, ...(jwt ? { jwt } : {}) };
+}
+
+function readKeys(keysText: string, refuse: Refuse): readonly AccessKey[] {
+  const keys: AccessKey[] = [];
+  const nameByDigest = new Map<string, string>();
+  const entries = keysText.split(",");
+  if (entries.length > KEYS_MAX) refuse("FINGERPOST_KEYS", `must be at most ${KEYS_MAX} keys`);
+  for (const [index, entry] of entries.entries()) {
+    const key = parseAccessKey(entry);
+    if ("problem" in key) {
+      refuse("FINGERPOST_KEYS", `entry ${index + 1}: ${key.problem}`);
+      continue;
+    }
+    const digest = key.digest.join(" ");
+    const same = nameByDigest.get(digest);
+    if (same !== undefined)
+      refuse("FINGERPOST_KEYS", `"${same}" and "${key.name}" are the same key: whose scopes count?`);
+    nameByDigest.set(digest, key.name);
+    keys.push(key);
+  }
+  return keys;
+}
+
+/** A JWT without the issuer and the audience to hold it against would open to whoever has any token of the same issuer. */
+function readTokenRule(text: ReadText, refuse: Refuse): TokenRule | undefined {
+  const jwksUrl = text("FINGERPOST_JWKS_URL");
+  const issuer = text("FINGERPOST_JWT_ISSUER");
+  const audience = text("FINGERPOST_JWT_AUDIENCE");
+  if (jwksUrl === undefined) {
+    if (issuer !== undefined) refuse("FINGERPOST_JWT_ISSUER", "means nothing without FINGERPOST_JWKS_URL");
+    if (audience !== undefined) refuse("FINGERPOST_JWT_AUDIENCE", "means nothing without FINGERPOST_JWKS_URL");
+    return undefined;
+  }
+  if (!isSecureUrl(jwksUrl)) refuse("FINGERPOST_JWKS_URL", SECURE_URL_RULE);
+  if (issuer === undefined) refuse("FINGERPOST_JWT_ISSUER", "is required beside FINGERPOST_JWKS_URL");
+  if (audience === undefined) refuse("FINGERPOST_JWT_AUDIENCE", "is required beside FINGERPOST_JWKS_URL");
+  return { jwksUrl, issuer: issuer ?? "", audience: audience ?? "" };
+}
