@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { FingerpostError } from "../kernel/errors.ts";
 import { parseEnv, type Env } from "./env.ts";
-import { FRESHNESS_DEFAULT } from "./options.ts";
+import { FRESHNESS_DEFAULT, WATCHERS_MAX_DEFAULT } from "./options.ts";
 
 const digest = "ab".repeat(32);
 const least: Env = {
@@ -27,6 +27,7 @@ it("what is left out takes its default", () => {
     namespaces: ["default"],
     deployment: "fingerpost",
     freshness: FRESHNESS_DEFAULT,
+    watchersMax: WATCHERS_MAX_DEFAULT,
   });
 });
 
@@ -42,12 +43,14 @@ it("every variable takes effect", () => {
       FINGERPOST_SWR_MS: "200",
       FINGERPOST_BUDGET_MS: "50",
       FINGERPOST_COLD_BUDGET_MS: "500",
+      FINGERPOST_WATCHERS_MAX: "7",
     }),
   ).toMatchObject({
     access: { type: "open" },
     namespaces: ["shop", "default"],
     deployment: "staging",
     freshness: { freshMs: 100, swrMs: 200, budgetMs: 50, coldBudgetMs: 500 },
+    watchersMax: 7,
   });
 });
 
@@ -60,6 +63,7 @@ it.each<[Env, string[]]>([
   [{ ...least, FINGERPOST_NAMESPACES: "a,,b" }, ["FINGERPOST_NAMESPACES"]],
   [{ ...least, FINGERPOST_DEPLOYMENT: "a/b" }, ["FINGERPOST_DEPLOYMENT"]],
   [{ ...least, FINGERPOST_BUDGET_MS: "1" }, ["FINGERPOST_BUDGET_MS"]],
+  [{ ...least, FINGERPOST_WATCHERS_MAX: "0" }, ["FINGERPOST_WATCHERS_MAX"]],
   [{ ...least, FINGERPOST_FRESH_MS: "500", FINGERPOST_SWR_MS: "400" }, ["FINGERPOST_SWR_MS"]],
 ])("%j is refused, and all that is wrong is named", (env, expected) => {
   expect(wrong(env)).toEqual(expected);

@@ -3,7 +3,7 @@ import { FingerpostError, type Violation } from "../kernel/errors.ts";
 import type { AccessRule } from "./access/access.ts";
 import { readAccess, type Refuse } from "./access/settings.ts";
 import type { Freshness } from "./lookups.ts";
-import { FRESHNESS_DEFAULT } from "./options.ts";
+import { FRESHNESS_DEFAULT, WATCHERS_MAX_DEFAULT } from "./options.ts";
 import { isSecureUrl, SECURE_URL_RULE } from "./secure-url.ts";
 
 /** The Worker's variables and secrets, as wrangler hands them over. */
@@ -16,11 +16,14 @@ export interface WorkerSettings {
   readonly namespaces: readonly [string, ...string[]];
   readonly deployment: string;
   readonly freshness: Freshness;
+  readonly watchersMax: number;
 }
 
 const NAMESPACES_MAX = 100;
 const TIME_MS_MIN = 10;
 const TIME_MS_MAX = 60_000;
+/** Each takes memory; what a process can hold beyond this was not tried. */
+const WATCHERS_MAX = 100_000;
 
 /**
  * Reads the Worker's environment. Throws `internal` that names every variable that is wrong, and never a value: what is
@@ -38,14 +41,16 @@ export function parseEnv(env: Env): WorkerSettings {
     if (value === undefined) refuse(name, "is required");
     return value ?? "";
   };
-  const milliseconds = (name: string, fallback: number) => {
+  const whole = (name: string, fallback: number, min: number, max: number, unit = "") => {
     const value = text(name);
     if (value === undefined) return fallback;
     const number = /^\d{1,6}$/.test(value) ? Number(value) : Number.NaN;
-    if (number >= TIME_MS_MIN && number <= TIME_MS_MAX) return number;
-    refuse(name, `must be a whole number of ${TIME_MS_MIN} to ${TIME_MS_MAX} milliseconds`);
+    if (number >= min && number <= max) return number;
+    refuse(name, `must be a whole number of ${min} to ${max}${unit}`);
     return fallback;
   };
+  const milliseconds = (name: string, fallback: number) =>
+    whole(name, fallback, TIME_MS_MIN, TIME_MS_MAX, " milliseconds");
 
   const redisUrl = required("UPSTASH_REDIS_REST_URL");
   if (redisUrl !== "" && !isSecureUrl(redisUrl)) {
@@ -69,6 +74,7 @@ export function parseEnv(env: Env): WorkerSettings {
       coldBudgetMs: milliseconds("FINGERPOST_COLD_BUDGET_MS", FRESHNESS_DEFAULT.coldBudgetMs),
       staleAfterMs: FRESHNESS_DEFAULT.staleAfterMs,
     },
+    watchersMax: whole("FINGERPOST_WATCHERS_MAX", WATCHERS_MAX_DEFAULT, 1, WATCHERS_MAX),
   };
   if (violations.length > 0) {
     throw new FingerpostError("internal", "The resolver's environment is not valid.", { violations });
