@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { FingerpostError } from "../kernel/errors.ts";
+import { openDocument } from "./envelope.ts";
 
 /** The version of everything stored in Redis. A reader refuses a newer one: it would have to guess. */
 export const SCHEMA_VERSION = 1;
@@ -18,16 +19,18 @@ export function documentEntries<const Kind extends DocumentKind>(kind: Kind) {
 
 /**
  * Reads one stored document and checks that it is of the schema, and has the identifying fields, that the reader asked
- * for: what is found under a key must say itself that it belongs there.
+ * for: what is found under a key must say itself that it belongs there. Signed or not is the same here, and nothing is
+ * verified.
  */
 export function decodeDocument<const Schema extends v.GenericSchema<unknown, object>>(
   schema: Schema,
   text: string,
   identity: Readonly<Record<string, string>>,
 ): v.InferOutput<Schema> {
+  const { document } = openDocument(text);
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = JSON.parse(document);
   } catch (cause) {
     throw new FingerpostError("unavailable", "A stored document is not JSON.", { cause });
   }

@@ -1,9 +1,12 @@
 import { expect, it } from "vitest";
 import { FingerpostError } from "../kernel/errors.ts";
+import { publicTextOf, SIGNING_KEY, SIGNING_KEY_NEXT } from "../test/support/signing.ts";
 import { parseEnv, type Env } from "./env.ts";
 import { FRESHNESS_DEFAULT, WATCHERS_MAX_DEFAULT } from "./options.ts";
 
 const digest = "ab".repeat(32);
+const publicKey = publicTextOf(SIGNING_KEY);
+const publicKeyNext = publicTextOf(SIGNING_KEY_NEXT);
 const least: Env = {
   UPSTASH_REDIS_REST_URL: "https://redis.example.com",
   UPSTASH_REDIS_REST_TOKEN: "token",
@@ -28,6 +31,7 @@ it("what is left out takes its default", () => {
     deployment: "fingerpost",
     freshness: FRESHNESS_DEFAULT,
     watchersMax: WATCHERS_MAX_DEFAULT,
+    publicKeys: [],
   });
 });
 
@@ -44,6 +48,7 @@ it("every variable takes effect", () => {
       FINGERPOST_BUDGET_MS: "50",
       FINGERPOST_COLD_BUDGET_MS: "500",
       FINGERPOST_WATCHERS_MAX: "7",
+      FINGERPOST_PUBLIC_KEYS: `${publicKey}, ${publicKeyNext}`,
     }),
   ).toMatchObject({
     access: { type: "open" },
@@ -51,6 +56,7 @@ it("every variable takes effect", () => {
     deployment: "staging",
     freshness: { freshMs: 100, swrMs: 200, budgetMs: 50, coldBudgetMs: 500 },
     watchersMax: 7,
+    publicKeys: [publicKey, publicKeyNext],
   });
 });
 
@@ -62,6 +68,12 @@ it.each<[Env, string[]]>([
   [{ ...least, FINGERPOST_OPEN: "true" }, ["FINGERPOST_OPEN"]],
   [{ ...least, FINGERPOST_NAMESPACES: "a,,b" }, ["FINGERPOST_NAMESPACES"]],
   [{ ...least, FINGERPOST_DEPLOYMENT: "a/b" }, ["FINGERPOST_DEPLOYMENT"]],
+  [{ ...least, FINGERPOST_PUBLIC_KEYS: `${publicKey},` }, ["FINGERPOST_PUBLIC_KEYS"]],
+  [{ ...least, FINGERPOST_PUBLIC_KEYS: SIGNING_KEY }, ["FINGERPOST_PUBLIC_KEYS"]],
+  [
+    { ...least, FINGERPOST_PUBLIC_KEYS: Array.from({ length: 17 }, () => publicKey).join() },
+    ["FINGERPOST_PUBLIC_KEYS"],
+  ],
   [{ ...least, FINGERPOST_BUDGET_MS: "1" }, ["FINGERPOST_BUDGET_MS"]],
   [{ ...least, FINGERPOST_WATCHERS_MAX: "0" }, ["FINGERPOST_WATCHERS_MAX"]],
   [{ ...least, FINGERPOST_FRESH_MS: "500", FINGERPOST_SWR_MS: "400" }, ["FINGERPOST_SWR_MS"]],

@@ -1,9 +1,11 @@
 import { isName, NAME_RULE } from "../contract/names.ts";
+import { parsePublicKey } from "../contract/signature.ts";
 import { FingerpostError, type Violation } from "../kernel/errors.ts";
 import type { AccessRule } from "./access/access.ts";
 import { readAccess, type Refuse } from "./access/settings.ts";
 import type { Freshness } from "./lookups.ts";
 import { FRESHNESS_DEFAULT, WATCHERS_MAX_DEFAULT } from "./options.ts";
+import { PUBLIC_KEYS_RULE } from "./opening.ts";
 import { isSecureUrl, SECURE_URL_RULE } from "./secure-url.ts";
 
 /** The Worker's variables and secrets, as wrangler hands them over. */
@@ -17,9 +19,13 @@ export interface WorkerSettings {
   readonly deployment: string;
   readonly freshness: Freshness;
   readonly watchersMax: number;
+  /** Empty: what is stored is believed. */
+  readonly publicKeys: readonly string[];
 }
 
 const NAMESPACES_MAX = 100;
+/** Two are enough for a rotation. */
+const PUBLIC_KEYS_MAX = 16;
 const TIME_MS_MIN = 10;
 const TIME_MS_MAX = 60_000;
 /** Each takes memory; what a process can hold beyond this was not tried. */
@@ -75,11 +81,20 @@ export function parseEnv(env: Env): WorkerSettings {
       staleAfterMs: FRESHNESS_DEFAULT.staleAfterMs,
     },
     watchersMax: whole("FINGERPOST_WATCHERS_MAX", WATCHERS_MAX_DEFAULT, 1, WATCHERS_MAX),
+    publicKeys: publicKeysOf(text("FINGERPOST_PUBLIC_KEYS"), refuse),
   };
   if (violations.length > 0) {
     throw new FingerpostError("internal", "The resolver's environment is not valid.", { violations });
   }
   return settings;
+}
+
+/** Set to nothing, it is left out; a list without a key would take signatures for checked. */
+function publicKeysOf(given: string | undefined, refuse: Refuse): readonly string[] {
+  const keys = given?.split(",").map((key) => key.trim()) ?? [];
+  if (keys.length > PUBLIC_KEYS_MAX) refuse("FINGERPOST_PUBLIC_KEYS", `must be at most ${PUBLIC_KEYS_MAX}`);
+  if (!keys.every(parsePublicKey)) refuse("FINGERPOST_PUBLIC_KEYS", PUBLIC_KEYS_RULE);
+  return keys;
 }
 
 function namespacesOf(text: string, refuse: Refuse): readonly [string, ...string[]] {

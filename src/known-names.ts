@@ -4,7 +4,7 @@ import { compareVersions, type Version } from "../contract/version.ts";
 
 /**
  * A held catalog, patched from each head's ring. `complete`: it holds every change up to the head's revision, so a name
- * that it lacks does not exist. `gap`: the ring no longer reached back, and only a newer catalog mends that.
+ * that it lacks does not exist. `gap`: the ring no longer reached back, or the catalog had expired, and only another one mends that.
  */
 type State =
   | { readonly type: "none" }
@@ -22,8 +22,11 @@ export interface KnownNames {
   countsCurrent(head: Head): boolean;
   /** Ordered by name; the same array until something changes. */
   list(): readonly NamedCount[];
-  /** Takes a catalog read together with `head`, or before it; an older one changes nothing. */
-  accept(catalog: Catalog, head: Head): void;
+  /**
+   * Takes a catalog read together with `head`, or before it; an older one changes nothing. One that has expired is taken
+   * where none is held, and is not complete.
+   */
+  accept(catalog: Catalog, head: Head, expired: boolean): void;
   /** Follows the head; `continuous` when its ring tells every change since the one before. */
   advance(head: Head, continuous: boolean): void;
 }
@@ -59,16 +62,17 @@ export function createKnownNames(): KnownNames {
         .toSorted((a, b) => (a.name < b.name ? -1 : 1));
       return listed;
     },
-    accept(catalog, head) {
+    accept(catalog, head, expired) {
       if (catalog.revision < head.catalogRevision || catalog.revision < head.ring.floor) return;
       // Of another lineage: what an earlier epoch knew of a later revision was lost.
       if (catalog.epoch < head.epoch && catalog.revision > head.revision) return;
       const held = state.type === "none" ? undefined : state;
+      if (expired && held) return;
       const order = held ? compareVersions(catalog, held.stored) : 1;
       if (order < 0 || (order === 0 && held?.type === "complete")) return;
       counts = new Map(catalog.services);
       listed = undefined;
-      state = { type: "complete", stored: { epoch: catalog.epoch, revision: catalog.revision } };
+      state = { type: expired ? "gap" : "complete", stored: { epoch: catalog.epoch, revision: catalog.revision } };
       patch(head.ring.entries, catalog.revision);
     },
     advance(head, continuous) {

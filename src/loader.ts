@@ -1,5 +1,6 @@
 import type { DocumentKind } from "../contract/document.ts";
 import { catalogKey, headKey, serviceKey } from "../contract/redis-keys.ts";
+import type { Verifier } from "../contract/signature.ts";
 import type { Version } from "../contract/version.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { within } from "../kernel/deadline.ts";
@@ -9,7 +10,9 @@ import type { Breaker } from "./breaker.ts";
 import { createFlights, type Background, type Joined } from "./flight.ts";
 import type { ResolverLog } from "./log.ts";
 import type { Entry, NamespaceState } from "./namespace-state.ts";
+import { createOpener, type Opened } from "./opening.ts";
 import { createReading } from "./reading.ts";
+import { createRefusals, type Refusal } from "./refusals.ts";
 import type { ColoCache } from "./store/colo.ts";
 import { MGET_KEYS_MAX, type ReadStore } from "./store/redis.ts";
 import type { TokenBucket } from "./token-bucket.ts";
@@ -77,6 +80,9 @@ export interface LoaderOptions {
   readonly clock: Clock;
   readonly log: ResolverLog;
   readonly freshMs: number;
+  /** Undefined: what is stored is believed. */
+  readonly verifier: Verifier | undefined;
+  readonly onRefused: (refusal: Refusal) => void;
 }
 
 interface Attempt {
@@ -94,7 +100,9 @@ export function createLoader(options: LoaderOptions): Loader {
     ageMsMax: 2 * store.timeoutMs + COLO_TIMEOUT_MS,
     countMax: FLIGHTS_MAX,
   });
-  const reading = createReading(namespace, state, clock, log);
+  const opener = createOpener(namespace, options.verifier, clock);
+  const refusals = createRefusals(namespace, log, options.onRefused);
+  const reading = createReading({ namespace, state, refusals, clock, log });
   const attempts = createBoundedMap<string, Attempt>({ entriesMax: ATTEMPTS_MAX });
   let headTriedAt = -Infinity;
   let catalogTriedAt = -Infinity;
@@ -128,23 +136,26 @@ export function createLoader(options: LoaderOptions): Loader {
       kind === "catalog" ? catalogKey(namespace) : serviceKey(namespace, name),
     );
     const [headText, ...texts] = await ask(() => store.mget([headKey(namespace), ...keys]));
+    // All of them first, so that what is learnt from one reading is learnt at once.
+    const openedHead = await opener.open("head", "", headText);
+    const opened = await Promise.all(kinds.map(([kind, name], index) => opener.open(kind, name, texts[index])));
     const entries = new Map<string, Entry>();
     headTriedAt = readAt;
-    const head = reading.head(headText, readAt);
+    const head = reading.head(openedHead, readAt);
     if (!head) return entries;
-    share("head", "", headText, readAt, head, background);
+    share("head", "", openedHead, headText, readAt, head, background);
     kinds.forEach(([kind, name], index) => {
-      const text = texts[index];
+      const document = opened[index];
       if (kind === "catalog") {
         catalogTriedAt = readAt;
-        if (text !== undefined) reading.catalog(text);
+        if (document) reading.catalog(document);
       } else {
-        const entry = text === undefined ? undefined : reading.snapshot(name, text, head);
+        const entry = document && reading.snapshot(name, document, head, "redis");
         if (entry) entries.set(name, entry);
         if (entry?.standing.type === "current") attempts.delete(name);
-        else attempts.set(name, { at: readAt, revision: state.head()?.revision ?? 0, missing: text === undefined });
+        else attempts.set(name, { at: readAt, revision: state.head()?.revision ?? 0, missing: document === undefined });
       }
-      share(kind, name, text, readAt, head, background);
+      share(kind, name, document, texts[index], readAt, head, background);
     });
     return entries;
   }
@@ -153,20 +164,23 @@ export function createLoader(options: LoaderOptions): Loader {
     const readAt = clock.monotonic();
     const text = await ask(() => store.get(headKey(namespace)));
     headTriedAt = readAt;
-    const head = reading.head(text, readAt);
-    if (head) share("head", "", text, readAt, head, background);
+    const opened = await opener.open("head", "", text);
+    const head = reading.head(opened, readAt);
+    if (head) share("head", "", opened, text, readAt, head, background);
   }
 
-  /** Leaves what was read to the other isolates of the data centre. */
+  /** Leaves what was read to the other isolates of the data centre, as it was read: each verifies it again. */
   function share(
     kind: DocumentKind,
     name: string,
+    opened: Opened | undefined,
     text: string | undefined,
     readAt: number,
     verified: Version,
     background: Background,
   ): void {
-    if (!colo || text === undefined) return;
+    // What is refused, or has expired, must not take the place of something better.
+    if (!colo || text === undefined || opened?.type !== "valid" || opened.expired) return;
     const entry = { readAt: Math.round(clock.now() - (clock.monotonic() - readAt)), verified, text };
     background(
       colo.put(namespace, kind, name, entry).catch((error: unknown) => {
@@ -182,17 +196,17 @@ export function createLoader(options: LoaderOptions): Loader {
     const get = async (kind: DocumentKind, name: string) => {
       const entry = await colo.get(namespace, kind, name);
       const ageMs = entry ? clock.now() - entry.readAt : 0;
-      return entry && ageMs > -CLOCK_SKEW_MS_MAX
-        ? { ...entry, readAt: clock.monotonic() - Math.max(0, ageMs) }
-        : undefined;
+      if (!entry || ageMs <= -CLOCK_SKEW_MS_MAX) return undefined;
+      const opened = await opener.open(kind, name, entry.text);
+      return { opened, verified: entry.verified, readAt: clock.monotonic() - Math.max(0, ageMs) };
     };
     try {
       const found = Promise.all([get("head", ""), ...services.map((service) => get("service", service))]);
       const [head, ...snapshots] = await within(clock, COLO_TIMEOUT_MS, "the colo cache", found);
-      if (!head || !reading.sharedHead(head.text, head.readAt)) return entries;
+      if (!head || !reading.sharedHead(head.opened, head.readAt, "colo")) return entries;
       services.forEach((service, index) => {
         const snapshot = snapshots[index];
-        const entry = snapshot && reading.snapshot(service, snapshot.text, snapshot.verified);
+        const entry = snapshot && reading.snapshot(service, snapshot.opened, snapshot.verified, "colo");
         if (entry) entries.set(service, entry);
       });
     } catch (error) {

@@ -292,7 +292,7 @@ export function createLookups(options: LookupsOptions): Lookups {
       const head = state.head();
       const read = ageOf(state.readAt()) <= swrMs || state.readAt() >= since;
       if (head && read && state.names.countsCurrent(head)) break;
-      const joined = head && !read ? loader.refresh(background) : loader.loadCatalog(background);
+      const joined = head && !read && state.names.held() ? loader.refresh(background) : loader.loadCatalog(background);
       if (!joined || (!cold && !breaker.closed())) break;
       const loaded = await wait(joined, deadlineOf(joined, cold, startedAt) - clock.monotonic());
       if (!loaded) break;

@@ -36,11 +36,18 @@ export interface NamespaceState {
   change(service: string): RingEntry | undefined;
   /** Held services whose newer snapshot is known to exist, at most `countMax`. */
   behind(countMax: number): readonly string[];
-  /** What was read together with an older head still counts, as far as it is newer; from an incomplete one nothing does. */
-  acceptHead(head: Head, readAt: number): "applied" | "older" | "incomplete";
-  /** `verified`: the head read together with the snapshot. Returns the entry that is now held, the newer of the two. */
-  acceptSnapshot(snapshot: ServiceSnapshot, textLength: number, verified: Version): Entry;
-  acceptCatalog(catalog: Catalog): void;
+  /**
+   * What was read together with an older head still counts, as far as it is newer; from an incomplete one nothing does. One
+   * that has expired is taken like any other, and counts as no reading.
+   */
+  acceptHead(head: Head, readAt: number, expired?: boolean): "applied" | "older" | "incomplete";
+  /**
+   * `verified`: the head read together with the snapshot. Returns the entry that is now held, the newer of the two. What
+   * has expired is never current.
+   */
+  acceptSnapshot(snapshot: ServiceSnapshot, textLength: number, verified: Version, expired?: boolean): Entry;
+  /** No absence follows from one that has expired. */
+  acceptCatalog(catalog: Catalog, expired?: boolean): void;
   /** Forgets a service that a complete head, and catalog or ring, say has ended. */
   drop(service: string): void;
 }
@@ -109,7 +116,7 @@ export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOpt
       for (const service of behind) if (!entries.has(service)) behind.delete(service);
       return [...behind].slice(0, countMax);
     },
-    acceptHead(next, nextReadAt) {
+    acceptHead(next, nextReadAt, expired = false) {
       if (!next.complete) return "incomplete";
       const order = head ? compareVersions(next, head) : 1;
       if (order < 0) return "older";
@@ -120,16 +127,17 @@ export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOpt
       // Within an epoch one clock tells it. A new publisher's clock may be behind that of the last one.
       const isLater = next.confirmedAt >= confirmedAt || next.epoch > (head?.epoch ?? 0);
       head = isLater ? next : { ...next, confirmedAt };
-      readAt = Math.max(readAt, nextReadAt);
+      if (!expired) readAt = Math.max(readAt, nextReadAt);
       return "applied";
     },
-    acceptSnapshot(snapshot, textLength, verified) {
+    acceptSnapshot(snapshot, textLength, verified, expired = false) {
       const { service } = snapshot;
       const existing = entries.peek(service);
       const order = existing ? compareVersions(snapshot, existing.held.snapshot) : 1;
       // What is current stays so until a head says otherwise: an older reading of the same says nothing.
       if (existing && (order < 0 || (order === 0 && existing.standing.type === "current"))) return existing;
-      const standing = standingOf(snapshot, verified, existing ? currentAt(existing) : -Infinity);
+      const since = existing ? currentAt(existing) : -Infinity;
+      const standing: Standing = expired ? { type: "unverified", since } : standingOf(snapshot, verified, since);
       if (standing.type === "behind") behind.add(service);
       else behind.delete(service);
       if (existing && order === 0) {
@@ -140,8 +148,8 @@ export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOpt
       entries.set(service, entry);
       return entry;
     },
-    acceptCatalog(catalog) {
-      if (head) names.accept(catalog, head);
+    acceptCatalog(catalog, expired = false) {
+      if (head) names.accept(catalog, head, expired);
     },
     drop(service) {
       entries.delete(service);

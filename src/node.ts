@@ -27,6 +27,8 @@ export interface ResolverConfig {
   readonly swrMs: number;
   readonly budgetMs: number;
   readonly coldBudgetMs: number;
+  /** Of the registrar's signing keys. Left out, or empty, what is stored is believed. */
+  readonly publicKeys?: readonly string[];
 }
 
 export interface ResolverDependencies {
@@ -62,6 +64,7 @@ export async function runResolver(
       timeoutMs: Math.max(coldBudgetMs, budgetMs),
     }),
     freshness: { freshMs, swrMs, budgetMs, coldBudgetMs },
+    ...(config.publicKeys ? { publicKeys: config.publicKeys } : {}),
     clock,
     random,
     log,

@@ -4,6 +4,7 @@ import { systemRandom, type Random } from "../kernel/random.ts";
 import type { AccessRule } from "./access/access.ts";
 import { consoleLog, type ResolverLog } from "./log.ts";
 import type { Freshness } from "./lookups.ts";
+import type { Refusal } from "./refusals.ts";
 import { createSteadyClock } from "./steady-clock.ts";
 import type { ColoCache } from "./store/colo.ts";
 import type { ReadStore } from "./store/redis.ts";
@@ -44,6 +45,13 @@ export interface ResolverOptions {
   readonly memory?: Partial<MemoryBounds>;
   /** Streams and long polls at once; WATCHERS_MAX_DEFAULT if left out. */
   readonly watchersMax?: number;
+  /**
+   * Of the registrar's signing keys, as `fingerpost keys` prints them: only what was signed with one of them is served. Left
+   * out, or empty, what is stored is believed.
+   */
+  readonly publicKeys?: readonly string[];
+  /** Told each time that a stored document is not taken for what it says; the log tells each change once. */
+  readonly onRefused?: (refusal: Refusal) => void;
   /** The system's, made steady, if left out. */
   readonly clock?: Clock;
   readonly random?: Random;
@@ -62,6 +70,8 @@ export function withDefaults({ freshness, memory, ...options }: ResolverOptions)
     namespaces: ["default"],
     colo: undefined,
     watchersMax: WATCHERS_MAX_DEFAULT,
+    publicKeys: [],
+    onRefused: () => undefined,
     clock: createSteadyClock(systemClock),
     random: systemRandom,
     log: consoleLog,

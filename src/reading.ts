@@ -1,4 +1,5 @@
 import { decodeCatalog } from "../contract/catalog.ts";
+import type { DocumentKind } from "../contract/document.ts";
 import { decodeHead, EPOCH_AHEAD_MS_MAX, type Head } from "../contract/head.ts";
 import { decodeSnapshot } from "../contract/snapshot.ts";
 import type { Version } from "../contract/version.ts";
@@ -6,82 +7,115 @@ import type { Clock } from "../kernel/clock.ts";
 import { messageOf } from "../kernel/errors.ts";
 import type { ResolverLog } from "./log.ts";
 import type { Entry, NamespaceState } from "./namespace-state.ts";
+import type { Opened, Origin } from "./opening.ts";
+import type { Refusals } from "./refusals.ts";
 
 /** Characters of one stored document. What is longer is not held: an isolate has 128 MB in all. */
 const DOCUMENT_CHARACTERS_MAX = 16_000_000;
 
-/** Why a head told nothing. */
-type HeadFault = "missing" | "incomplete" | "unreadable";
+/** Why a head told nothing. One that is refused is told by `refusals`. */
+type HeadFault = "missing" | "incomplete";
 
-/** Takes documents as they were read, from Redis or the colo cache, into the state: each checked by its codec first. */
+/** Takes documents as they were read and opened, from Redis or the colo cache, into the state: each checked by its codec first. */
 export interface Reading {
   /** Redis' head; undefined when it told nothing. One older than the held one tells something all the same. */
-  head(text: string | undefined, readAt: number): Head | undefined;
-  /** The head that the colo cache had. */
-  sharedHead(text: string, readAt: number): Head | undefined;
-  snapshot(service: string, text: string, verified: Version): Entry | undefined;
-  catalog(text: string): void;
+  head(opened: Opened | undefined, readAt: number): Head | undefined;
+  /** The head that another store than Redis had. */
+  sharedHead(opened: Opened, readAt: number, from: Origin): Head | undefined;
+  snapshot(service: string, opened: Opened, verified: Version, from: Origin): Entry | undefined;
+  catalog(opened: Opened): void;
 }
 
-export function createReading(
-  namespace: string,
-  state: NamespaceState,
-  clock: Pick<Clock, "now">,
-  log: ResolverLog,
-): Reading {
+export interface ReadingOptions {
+  readonly namespace: string;
+  readonly state: NamespaceState;
+  readonly refusals: Refusals;
+  readonly clock: Pick<Clock, "now">;
+  readonly log: ResolverLog;
+}
+
+export function createReading({ namespace, state, refusals, clock, log }: ReadingOptions): Reading {
   let faultTold: HeadFault | undefined;
 
   /** An operator hears of each change once, not of every reading. */
-  function tell(fault: HeadFault | undefined, detail: string | undefined): void {
+  function tell(fault: HeadFault | undefined): void {
     if (fault === faultTold) return;
     faultTold = fault;
     if (fault === undefined) log.info({ namespace }, "the head in Redis is complete again");
-    else log.warn({ namespace, fault, detail }, "the head in Redis tells nothing: what is held is served on");
+    else log.warn({ namespace, fault }, "the head in Redis tells nothing: what is held is served on");
   }
 
-  function decode<T>(kind: string, name: string, text: string, decoder: () => T): T | undefined {
+  /** What the codec makes of a document. What has expired is counted, and given all the same. */
+  function decode<T>(
+    kind: DocumentKind,
+    name: string,
+    opened: Opened,
+    from: Origin,
+    decoder: (document: string) => T,
+  ): T | undefined {
+    if (opened.type === "refused") {
+      refusals.refused(kind, name, from, opened.fault, opened.detail);
+      return undefined;
+    }
+    const { document, expired } = opened;
     try {
-      if (text.length > DOCUMENT_CHARACTERS_MAX) throw new RangeError(`it has ${text.length} characters`);
-      return decoder();
+      if (document.length > DOCUMENT_CHARACTERS_MAX) throw new RangeError(`it has ${document.length} characters`);
+      const decoded = decoder(document);
+      if (expired) refusals.refused(kind, name, from, "expired");
+      return decoded;
     } catch (error) {
-      log.warn({ namespace, kind, name, reason: messageOf(error) }, "a stored document cannot be used");
+      refusals.refused(kind, name, from, "unreadable", messageOf(error));
       return undefined;
     }
   }
 
-  function decodePlausible(text: string): Head {
-    const head = decodeHead(text, namespace);
-    if (head.epoch > clock.now() + EPOCH_AHEAD_MS_MAX) throw new RangeError(`its epoch ${head.epoch} is in the future`);
+  function plausibleHead(opened: Opened, readAt: number, from: Origin): Head | undefined {
+    const head = decode("head", "", opened, from, (document) => decodeHead(document, namespace));
+    if (!head) return undefined;
+    if (head.epoch > clock.now() + EPOCH_AHEAD_MS_MAX) {
+      refusals.refused("head", "", from, "implausible", `Its epoch ${head.epoch} is in the future.`);
+      return undefined;
+    }
+    const expired = isExpired(opened);
+    const epochHeld = state.head()?.epoch ?? 0;
+    const outcome = state.acceptHead(head, readAt, expired);
+    if (outcome === "incomplete") {
+      if (from === "redis") tell("incomplete");
+      return undefined;
+    }
+    if (from === "redis") tell(undefined);
+    // A replica that lags shows this too, for as long as it does.
+    if (head.epoch < epochHeld) refusals.refused("head", "", from, "replayed", `Its epoch is older than ${epochHeld}.`);
+    else if (!expired) refusals.accepted("head", "", from);
     return head;
   }
 
-  function headOf(text: string | undefined, readAt: number): { head?: Head; fault?: HeadFault; detail?: string } {
-    if (text === undefined) return { fault: "missing" };
-    try {
-      const head = decodePlausible(text);
-      return state.acceptHead(head, readAt) === "incomplete" ? { fault: "incomplete" } : { head };
-    } catch (error) {
-      return { fault: "unreadable", detail: messageOf(error) };
-    }
-  }
-
   return {
-    head(text, readAt) {
-      const told = headOf(text, readAt);
-      tell(told.fault, told.detail);
-      return told.head;
+    head(opened, readAt) {
+      if (opened) return plausibleHead(opened, readAt, "redis");
+      tell("missing");
+      return undefined;
     },
-    sharedHead(text, readAt) {
-      const head = decode("head", "", text, () => decodePlausible(text));
-      return head && state.acceptHead(head, readAt) !== "incomplete" ? head : undefined;
+    sharedHead: (opened, readAt, from) => plausibleHead(opened, readAt, from),
+    snapshot(service, opened, verified, from) {
+      const snapshot = decode("service", service, opened, from, (document) =>
+        decodeSnapshot(document, namespace, service),
+      );
+      if (!snapshot || opened.type === "refused") return undefined;
+      // That a service has ended is not believed for longer than it was said.
+      if (opened.expired && snapshot.tombstoneUntil !== undefined) return undefined;
+      if (!opened.expired) refusals.accepted("service", service, from);
+      return state.acceptSnapshot(snapshot, opened.document.length, verified, opened.expired);
     },
-    snapshot(service, text, verified) {
-      const snapshot = decode("service", service, text, () => decodeSnapshot(text, namespace, service));
-      return snapshot && state.acceptSnapshot(snapshot, text.length, verified);
-    },
-    catalog(text) {
-      const catalog = decode("catalog", "", text, () => decodeCatalog(text, namespace));
-      if (catalog) state.acceptCatalog(catalog);
+    catalog(opened) {
+      const catalog = decode("catalog", "", opened, "redis", (document) => decodeCatalog(document, namespace));
+      if (!catalog) return;
+      if (!isExpired(opened)) refusals.accepted("catalog", "", "redis");
+      state.acceptCatalog(catalog, isExpired(opened));
     },
   };
+}
+
+function isExpired(opened: Opened): boolean {
+  return opened.type === "valid" && opened.expired;
 }

@@ -9,6 +9,7 @@ import { createLoader, REVALIDATIONS_BURST, REVALIDATIONS_PER_SECOND } from "./l
 import { createLookups } from "./lookups.ts";
 import { createNamespaceState } from "./namespace-state.ts";
 import { OPERATION_NAMES, OPERATIONS, PREFIXES, type OperationName } from "./operations.ts";
+import { verifierOf } from "./opening.ts";
 import { withDefaults, type CompleteOptions, type ResolverOptions } from "./options.ts";
 import { plainPlatform, type Platform } from "./platform.ts";
 import { healthRoute, readyRoute } from "./routes/health.ts";
@@ -101,7 +102,10 @@ function createRoutes({
   clock,
   random,
   log,
+  publicKeys,
+  onRefused,
 }: CompleteOptions): RouteOptions {
+  const verifier = verifierOf(publicKeys);
   // One Redis, one breaker, whatever the namespace.
   const breaker = createBreaker({
     clock,
@@ -131,6 +135,8 @@ function createRoutes({
       clock,
       log,
       freshMs,
+      verifier,
+      onRefused,
     });
     return [namespace, createLookups({ ...freshness, state, loader, breaker, clock })] as const;
   });

@@ -3,10 +3,13 @@ import type { MemoryBounds } from "../../src/options.ts";
 import type { Freshness } from "../../src/lookups.ts";
 import type { AccessRule } from "../../src/access/access.ts";
 import type { Platform } from "../../src/platform.ts";
+import type { Refusal } from "../../src/refusals.ts";
+import type { ColoCache } from "../../src/store/colo.ts";
 import type { Random } from "../../kernel/random.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
+import type { SealKey } from "./sealed.ts";
 import { createFakeStore, type FakeStore } from "./fake-store.ts";
-import { createTestPublisher, type TestPublisher } from "./publish.ts";
+import { createTestPublisher, type TestPublisher, type Write } from "./publish.ts";
 
 export interface Fixture {
   readonly resolver: Resolver;
@@ -14,6 +17,8 @@ export interface Fixture {
   readonly store: FakeStore;
   readonly publisher: TestPublisher;
   readonly logged: string[];
+  /** What was refused so far. */
+  readonly refused: Refusal[];
   get(path: string, headers?: Readonly<Record<string, string>>, method?: string): Promise<Response>;
   /** A lookup's instance ids, or its status where it has none, with the header that tells the source. */
   look(service: string): Promise<{ ids: readonly string[]; status: number; source: string; stale: boolean }>;
@@ -27,13 +32,21 @@ export interface FixtureOptions {
   readonly namespaces?: readonly [string, ...string[]];
   readonly platform?: Platform;
   readonly watchersMax?: number;
+  readonly publicKeys?: readonly string[];
+  readonly colo?: ColoCache;
+  /** What is published is stored as this makes it. */
+  readonly seal?: SealKey;
 }
 
 /** A resolver on a manual clock and a store that does as it is told, with the default times. */
 export function createFixture(options: FixtureOptions = {}): Fixture {
   const clock = createManualClock();
   const store = createFakeStore();
-  const publisher = createTestPublisher(store.write, { now: () => clock.now() });
+  const seal: SealKey = options.seal ?? ((_key, document) => document);
+  const write: Write = (values) =>
+    store.write(Object.fromEntries(Object.entries(values).map(([key, text]) => [key, seal(key, text)])));
+  const publisher = createTestPublisher(write, { now: () => clock.now() });
+  const refused: Refusal[] = [];
   const logged: string[] = [];
   const log = (_fields: object, message: string) => void logged.push(message);
   const resolver = createResolver({
@@ -42,6 +55,9 @@ export function createFixture(options: FixtureOptions = {}): Fixture {
     store,
     ...(options.freshness ? { freshness: options.freshness } : {}),
     ...(options.memory ? { memory: options.memory } : {}),
+    ...(options.publicKeys ? { publicKeys: options.publicKeys } : {}),
+    ...(options.colo ? { colo: options.colo } : {}),
+    onRefused: (refusal) => void refused.push(refusal),
     clock,
     random: options.random ?? (() => 0.5),
     log: { info: log, warn: log, error: log },
@@ -55,6 +71,7 @@ export function createFixture(options: FixtureOptions = {}): Fixture {
     store,
     publisher,
     logged,
+    refused,
     get,
     async look(service) {
       const response = await get(`/v1/services/${service}`);
