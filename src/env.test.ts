@@ -13,6 +13,13 @@ const least: Env = {
   FINGERPOST_KEYS: `ci=${digest}`,
 };
 
+const JWKS_URL = "https://id.example.com/keys";
+const jwt = {
+  FINGERPOST_JWKS_URL: JWKS_URL,
+  FINGERPOST_JWT_ISSUER: "https://id.example.com",
+  FINGERPOST_JWT_AUDIENCE: "fp",
+};
+
 function wrong(env: Env): readonly string[] {
   try {
     parseEnv(env);
@@ -27,6 +34,8 @@ it("what is left out takes its default", () => {
     redisUrl: "https://redis.example.com",
     redisToken: "token",
     access: { type: "keys", keys: [{ name: "ci", digest: new Uint8Array(32).fill(0xab) }] },
+    rateLimit: {},
+    corsOrigins: [],
     namespaces: ["default"],
     deployment: "fingerpost",
     freshness: FRESHNESS_DEFAULT,
@@ -41,6 +50,8 @@ it("every variable takes effect", () => {
       ...least,
       FINGERPOST_KEYS: "",
       FINGERPOST_OPEN: "true",
+      FINGERPOST_RATE_LIMIT: "50",
+      FINGERPOST_CORS_ORIGINS: "https://a.example.com, http://localhost:5173",
       FINGERPOST_NAMESPACES: "shop, default",
       FINGERPOST_DEPLOYMENT: "staging",
       FINGERPOST_FRESH_MS: "100",
@@ -52,6 +63,8 @@ it("every variable takes effect", () => {
     }),
   ).toMatchObject({
     access: { type: "open" },
+    rateLimit: { perSecond: 50 },
+    corsOrigins: ["https://a.example.com", "http://localhost:5173"],
     namespaces: ["shop", "default"],
     deployment: "staging",
     freshness: { freshMs: 100, swrMs: 200, budgetMs: 50, coldBudgetMs: 500 },
@@ -60,10 +73,31 @@ it("every variable takes effect", () => {
   });
 });
 
+it("JWTs are taken with their issuer and audience, beside keys or without any", () => {
+  const rule = { jwksUrl: JWKS_URL, issuer: "https://id.example.com", audience: "fp" };
+  expect(parseEnv({ ...least, ...jwt }).access).toMatchObject({ type: "keys", keys: [{ name: "ci" }], jwt: rule });
+  expect(parseEnv({ ...least, ...jwt, FINGERPOST_KEYS: "" }).access).toEqual({ type: "keys", keys: [], jwt: rule });
+});
+
 it.each<[Env, string[]]>([
   [{}, ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "FINGERPOST_KEYS"]],
   [{ ...least, FINGERPOST_KEYS: undefined }, ["FINGERPOST_KEYS"]],
   [{ ...least, FINGERPOST_KEYS: `a=${digest},b=short` }, ["FINGERPOST_KEYS"]],
+  [{ ...least, FINGERPOST_KEYS: `a=${digest}@default` }, ["FINGERPOST_KEYS"]],
+  [{ ...least, FINGERPOST_KEYS: `a=${digest},b=${digest}@shop/*` }, ["FINGERPOST_KEYS"]],
+  [
+    { ...least, FINGERPOST_JWT_ISSUER: "i", FINGERPOST_JWT_AUDIENCE: "a" },
+    ["FINGERPOST_JWT_ISSUER", "FINGERPOST_JWT_AUDIENCE"],
+  ],
+  [{ ...least, FINGERPOST_JWKS_URL: JWKS_URL }, ["FINGERPOST_JWT_ISSUER", "FINGERPOST_JWT_AUDIENCE"]],
+  [{ ...least, ...jwt, FINGERPOST_JWKS_URL: "http://id.example.com/keys" }, ["FINGERPOST_JWKS_URL"]],
+  [{ ...least, ...jwt, FINGERPOST_JWKS_URL: "https://user:pass@id.example.com" }, ["FINGERPOST_JWKS_URL"]],
+  [{ ...least, ...jwt, FINGERPOST_KEYS: undefined, FINGERPOST_OPEN: "true" }, ["FINGERPOST_OPEN"]],
+  [{ ...least, FINGERPOST_RATE_LIMIT: "0" }, ["FINGERPOST_RATE_LIMIT"]],
+  [{ ...least, FINGERPOST_RATE_LIMIT: "1e3" }, ["FINGERPOST_RATE_LIMIT"]],
+  [{ ...least, FINGERPOST_CORS_ORIGINS: "https://a.example.com/" }, ["FINGERPOST_CORS_ORIGINS"]],
+  [{ ...least, FINGERPOST_CORS_ORIGINS: "*,https://a.example.com" }, ["FINGERPOST_CORS_ORIGINS"]],
+  [{ ...least, FINGERPOST_CORS_ORIGINS: "null" }, ["FINGERPOST_CORS_ORIGINS"]],
   [{ ...least, FINGERPOST_OPEN: "yes" }, ["FINGERPOST_OPEN"]],
   [{ ...least, FINGERPOST_OPEN: "true" }, ["FINGERPOST_OPEN"]],
   [{ ...least, FINGERPOST_NAMESPACES: "a,,b" }, ["FINGERPOST_NAMESPACES"]],

@@ -2,7 +2,8 @@ import { isName, NAME_RULE } from "../contract/names.ts";
 import { parsePublicKey } from "../contract/signature.ts";
 import { FingerpostError, type Violation } from "../kernel/errors.ts";
 import type { AccessRule } from "./access/access.ts";
-import { readAccess, type Refuse } from "./access/settings.ts";
+import type { RateLimitRule } from "./access/rate-limit.ts";
+import { readAccess, readCorsOrigins, readRateLimit, type Refuse } from "./access/settings.ts";
 import type { Freshness } from "./lookups.ts";
 import { FRESHNESS_DEFAULT, WATCHERS_MAX_DEFAULT } from "./options.ts";
 import { PUBLIC_KEYS_RULE } from "./opening.ts";
@@ -15,6 +16,8 @@ export interface WorkerSettings {
   readonly redisUrl: string;
   readonly redisToken: string;
   readonly access: AccessRule;
+  readonly rateLimit: RateLimitRule;
+  readonly corsOrigins: readonly string[];
   readonly namespaces: readonly [string, ...string[]];
   readonly deployment: string;
   readonly freshness: Freshness;
@@ -71,6 +74,8 @@ export function parseEnv(env: Env): WorkerSettings {
     redisUrl,
     redisToken: required("UPSTASH_REDIS_REST_TOKEN"),
     access: readAccess(text, refuse),
+    rateLimit: readRateLimit(text, refuse),
+    corsOrigins: readCorsOrigins(text, refuse),
     namespaces: namespacesOf(text("FINGERPOST_NAMESPACES") ?? "default", refuse),
     deployment,
     freshness: {

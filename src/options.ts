@@ -2,6 +2,7 @@ import type { Clock } from "../kernel/clock.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { systemRandom, type Random } from "../kernel/random.ts";
 import type { AccessRule } from "./access/access.ts";
+import type { RateLimitRule } from "./access/rate-limit.ts";
 import { consoleLog, type ResolverLog } from "./log.ts";
 import type { Freshness } from "./lookups.ts";
 import type { Refusal } from "./refusals.ts";
@@ -34,6 +35,10 @@ export const WATCHERS_MAX_DEFAULT = 2000;
 export interface ResolverOptions {
   /** Who may ask. There is no default: a resolver is open only when told so. */
   readonly access: AccessRule;
+  /** How much one caller may ask. Nothing is limited if left out. */
+  readonly rateLimit?: RateLimitRule;
+  /** Origins whose pages may read answers, `*` for any; none if left out. */
+  readonly corsOrigins?: readonly string[];
   readonly store: ReadStore;
   /** Served, and read from Redis; the first is the default. No other name reaches Redis. `["default"]` if left out. */
   readonly namespaces?: readonly [string, ...string[]];
@@ -67,6 +72,8 @@ export type CompleteOptions = Required<Omit<ResolverOptions, "freshness" | "memo
 
 export function withDefaults({ freshness, memory, ...options }: ResolverOptions): CompleteOptions {
   return {
+    rateLimit: {},
+    corsOrigins: [],
     namespaces: ["default"],
     colo: undefined,
     watchersMax: WATCHERS_MAX_DEFAULT,

@@ -3,6 +3,8 @@ import { problemResponse } from "../contract/problem.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import { createAccess } from "./access/access.ts";
 import type { Caller } from "./access/caller.ts";
+import { createCors } from "./access/cors.ts";
+import { createRateLimit } from "./access/rate-limit.ts";
 import { createBreaker } from "./breaker.ts";
 import type { Bindings, ResolverContext, RouteOptions } from "./context.ts";
 import { createLoader, REVALIDATIONS_BURST, REVALIDATIONS_PER_SECOND } from "./loader.ts";
@@ -34,6 +36,8 @@ export function createResolver(given: ResolverOptions): Resolver {
   const options = withDefaults(given);
   const { access, clock, log } = options;
   const admission = createAccess({ rule: access, clock, log });
+  const rateLimit = createRateLimit({ ...options.rateLimit, clock, log });
+  const cors = createCors(options.corsOrigins);
   const routes = createRoutes(options);
   let closing = false;
   const app = new Hono<{ Bindings: Bindings }>();
@@ -42,6 +46,7 @@ export function createResolver(given: ResolverOptions): Resolver {
   const guarded = (handler: Handler) => (context: ResolverContext) => {
     const admitted = admission.admit(context.req.raw, context.env.background);
     const enter = (caller: Caller) => {
+      rateLimit?.take(caller, context.env.background);
       context.env.caller = caller;
       return handler(context);
     };
@@ -85,8 +90,11 @@ export function createResolver(given: ResolverOptions): Resolver {
     return problemResponse(error);
   });
 
+  const answer: Resolver["fetch"] = (request, platform = plainPlatform) =>
+    app.fetch(request, { platform, background: platform.background });
+
   return {
-    fetch: (request, platform = plainPlatform) => app.fetch(request, { platform, background: platform.background }),
+    fetch: cors ? (request, platform) => cors(request, () => answer(request, platform)) : answer,
     endWatches() {
       closing = true;
     },

@@ -2,6 +2,7 @@ import { problemResponse } from "../contract/problem.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import { createColoCache, type CacheApi } from "./cloudflare/colo-cache.ts";
 import { createCloudflarePlatform, type ExecutionContext } from "./cloudflare/platform.ts";
+import { rateLimiterOf } from "./cloudflare/rate-limiter.ts";
 import { parseEnv, type Env } from "./env.ts";
 import { consoleLog } from "./log.ts";
 import { createResolver, type Resolver } from "./resolver.ts";
@@ -19,6 +20,7 @@ function createWorker() {
       const timeoutMs = Math.max(settings.freshness.coldBudgetMs, settings.freshness.budgetMs);
       const resolver = createResolver({
         ...settings,
+        rateLimit: { ...settings.rateLimit, limiter: rateLimiterOf(env) },
         store: createUpstashStore({ url, token, timeoutMs }),
         colo: createColoCache(caches.default, deployment),
       });

@@ -1,9 +1,12 @@
 import { isSecureUrl, SECURE_URL_RULE } from "../secure-url.ts";
 import type { AccessRule } from "./access.ts";
 import { parseAccessKey, type AccessKey } from "./keys.ts";
+import type { RateLimitRule } from "./rate-limit.ts";
 import type { TokenRule } from "./tokens.ts";
 
 const KEYS_MAX = 1000;
+const ORIGINS_MAX = 100;
+const REQUESTS_PER_SECOND_MAX = 1_000_000;
 
 /** The value of a variable, without blanks round it; undefined when it is not set. */
 export type ReadText = (name: string) => string | undefined;
@@ -66,4 +69,30 @@ function readTokenRule(text: ReadText, refuse: Refuse): TokenRule | undefined {
   if (issuer === undefined) refuse("FINGERPOST_JWT_ISSUER", "is required beside FINGERPOST_JWKS_URL");
   if (audience === undefined) refuse("FINGERPOST_JWT_AUDIENCE", "is required beside FINGERPOST_JWKS_URL");
   return { jwksUrl, issuer: issuer ?? "", audience: audience ?? "" };
+}
+
+/** FINGERPOST_RATE_LIMIT: requests a second of one caller. */
+export function readRateLimit(text: ReadText, refuse: Refuse): RateLimitRule {
+  const given = text("FINGERPOST_RATE_LIMIT");
+  if (given === undefined) return {};
+  const perSecond = /^[1-9]\d{0,6}$/.test(given) ? Number(given) : Number.NaN;
+  if (perSecond <= REQUESTS_PER_SECOND_MAX) return { perSecond };
+  refuse("FINGERPOST_RATE_LIMIT", `must be a whole number of 1 to ${REQUESTS_PER_SECOND_MAX} requests a second`);
+  return {};
+}
+
+/** FINGERPOST_CORS_ORIGINS: origins separated by commas, or `*` alone. */
+export function readCorsOrigins(text: ReadText, refuse: Refuse): readonly string[] {
+  const origins = (text("FINGERPOST_CORS_ORIGINS") ?? "").split(",").map((origin) => origin.trim());
+  if (origins.length === 1 && (origins[0] === "" || origins[0] === "*")) return origins.filter(Boolean);
+  if (origins.length > ORIGINS_MAX) refuse("FINGERPOST_CORS_ORIGINS", `must be at most ${ORIGINS_MAX} origins`);
+  for (const [index, origin] of origins.entries()) {
+    // As a browser writes it, or it would never match: no path, no default port, no capital.
+    if (URL.canParse(origin) && new URL(origin).origin === origin) continue;
+    refuse(
+      "FINGERPOST_CORS_ORIGINS",
+      `entry ${index + 1} must be an origin such as https://app.example.com, or * alone`,
+    );
+  }
+  return origins;
 }

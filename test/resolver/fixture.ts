@@ -2,6 +2,7 @@ import { createResolver, type Resolver } from "../../src/resolver.ts";
 import type { MemoryBounds } from "../../src/options.ts";
 import type { Freshness } from "../../src/lookups.ts";
 import type { AccessRule } from "../../src/access/access.ts";
+import type { RateLimitRule } from "../../src/access/rate-limit.ts";
 import type { Platform } from "../../src/platform.ts";
 import type { Refusal } from "../../src/refusals.ts";
 import type { ColoCache } from "../../src/store/colo.ts";
@@ -28,6 +29,8 @@ export interface FixtureOptions {
   readonly freshness?: Partial<Freshness>;
   readonly memory?: Partial<MemoryBounds>;
   readonly access?: AccessRule;
+  readonly rateLimit?: RateLimitRule;
+  readonly corsOrigins?: readonly string[];
   readonly random?: Random;
   readonly namespaces?: readonly [string, ...string[]];
   readonly platform?: Platform;
@@ -52,6 +55,8 @@ export function createFixture(options: FixtureOptions = {}): Fixture {
   const resolver = createResolver({
     namespaces: options.namespaces ?? ["default"],
     access: options.access ?? { type: "open" },
+    rateLimit: options.rateLimit ?? {},
+    corsOrigins: options.corsOrigins ?? [],
     store,
     ...(options.freshness ? { freshness: options.freshness } : {}),
     ...(options.memory ? { memory: options.memory } : {}),
