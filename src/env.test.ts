@@ -1,7 +1,8 @@
 import { expect, it } from "vitest";
 import { FingerpostError } from "../kernel/errors.ts";
 import { publicTextOf, SIGNING_KEY, SIGNING_KEY_NEXT } from "../test/support/signing.ts";
-import { parseEnv, type Env } from "./env.ts";
+import { parseEnv } from "./env.ts";
+import type { Env } from "./env-reader.ts";
 import { FRESHNESS_DEFAULT, WATCHERS_MAX_DEFAULT } from "./options.ts";
 
 const digest = "ab".repeat(32);
@@ -41,6 +42,7 @@ it("what is left out takes its default", () => {
     freshness: FRESHNESS_DEFAULT,
     watchersMax: WATCHERS_MAX_DEFAULT,
     publicKeys: [],
+    unread: [],
   });
 });
 
@@ -110,17 +112,46 @@ it.each<[Env, string[]]>([
   ],
   [{ ...least, FINGERPOST_BUDGET_MS: "1" }, ["FINGERPOST_BUDGET_MS"]],
   [{ ...least, FINGERPOST_WATCHERS_MAX: "0" }, ["FINGERPOST_WATCHERS_MAX"]],
+  [{ ...least, FINGERPOST_FRESH_MS: "60001" }, ["FINGERPOST_FRESH_MS"]],
+  [{ ...least, FINGERPOST_FRESH_MS: "1e3" }, ["FINGERPOST_FRESH_MS"]],
+  [{ ...least, FINGERPOST_OPEN: "yes", FINGERPOST_NAMESPACES: "a/b" }, ["FINGERPOST_OPEN", "FINGERPOST_NAMESPACES"]],
   [{ ...least, FINGERPOST_FRESH_MS: "500", FINGERPOST_SWR_MS: "400" }, ["FINGERPOST_SWR_MS"]],
 ])("%j is refused, and all that is wrong is named", (env, expected) => {
   expect(wrong(env)).toEqual(expected);
 });
 
-it.each(["http://redis.example.com", "http://127.0.0.1.example.com", "ftp://127.0.0.1", "redis.example.com"])(
-  "Redis' token is never sent to %s, where others could read it",
-  (url) => {
-    expect(wrong({ ...least, UPSTASH_REDIS_REST_URL: url })).toEqual(["UPSTASH_REDIS_REST_URL"]);
-  },
-);
+it("variables that nothing reads are told, since they may be misspelt; those of others are not", () => {
+  const env = { ...least, FINGERPOST_FRESHMS: "100", FINGERPOST_FRESH_MS: "100", OTHER: "x" };
+  expect(parseEnv(env).unread).toEqual(["FINGERPOST_FRESHMS"]);
+});
+
+it("what was fresh for longer is served behind for as long, unless told otherwise", () => {
+  expect(parseEnv({ ...least, FINGERPOST_FRESH_MS: "5000" }).freshness).toMatchObject({ freshMs: 5000, swrMs: 5000 });
+});
+
+it("no error holds a value, which may be a secret in the wrong place", () => {
+  const secret = "a-secret";
+  const env = { UPSTASH_REDIS_REST_URL: `https://u:${secret}@a`, FINGERPOST_KEYS: secret, FINGERPOST_OPEN: secret };
+  const thrown = (() => {
+    try {
+      return parseEnv({ ...env, FINGERPOST_NAMESPACES: `${secret}/`, FINGERPOST_DEPLOYMENT: `${secret}/` });
+    } catch (error) {
+      return error as FingerpostError;
+    }
+  })();
+  expect(thrown).toBeInstanceOf(FingerpostError);
+  expect(JSON.stringify([thrown, (thrown as Error).message])).not.toContain(secret);
+});
+
+it.each([
+  "http://redis.example.com",
+  "https://user:password@redis.example.com",
+  "http://127.0.0.1.example.com",
+  "ftp://127.0.0.1",
+  "redis.example.com",
+])("Redis' token is never sent to %s, where others could read it", (url) => {
+  expect(wrong({ ...least, UPSTASH_REDIS_REST_URL: url })).toEqual(["UPSTASH_REDIS_REST_URL"]);
+});
 
 it.each(["http://127.0.0.1:7071", "http://localhost:7071", "http://[::1]:7071"])("a gateway at %s is taken", (url) => {
   expect(parseEnv({ ...least, UPSTASH_REDIS_REST_URL: url }).redisUrl).toBe(url);

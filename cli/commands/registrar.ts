@@ -31,7 +31,9 @@ export function addRegistrar(program: Command): void {
     // A publisher of 100,000 instances takes 320 MB so, and 450 MB otherwise (npm run bench:registrar -- --only start).
     if (config.role !== "agent") keepYoungGenerationSmall();
     const { runRegistrar } = await import("../../registrar/run.ts");
-    const setRegistrar = reloadOnHangUp(log, values, () => readSettings(command, "registrar", hasFile));
+    const setRegistrar = reloadOnHangUp(log, values, () =>
+      readSettings(command, "registrar", { fileRequired: hasFile }),
+    );
     await untilShutdown(log, signal, async () => {
       const registrar = await runRegistrar(config, { log, signal, clock: systemClock, random: systemRandom });
       setRegistrar(registrar);

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ConfigError, loadConfig, type ConfigSources } from "./load.ts";
+import { ConfigError, environmentOf, loadConfig, type ConfigSources, type ConfigValues, type Judge } from "./load.ts";
+import type { ProcessName } from "./setting.ts";
 import { settings, settingsOf } from "./settings.ts";
 
 let folder: string;
@@ -21,9 +22,9 @@ function sources(given: Partial<ConfigSources>): ConfigSources {
   return { file: undefined, env: {}, flags: new Map(), ...given };
 }
 
-function problems(given: Partial<ConfigSources>): readonly string[] {
+function problems(given: Partial<ConfigSources>, process: ProcessName = "registrar", judge?: Judge): readonly string[] {
   try {
-    loadConfig("registrar", sources(given));
+    loadConfig(process, sources(given), judge);
   } catch (error) {
     if (error instanceof ConfigError) return error.problems;
     throw error;
@@ -92,6 +93,25 @@ describe("configuration", () => {
   it("refuses to send Redis' token over plain HTTP to another machine", () => {
     expect(problems({ env: { UPSTASH_REDIS_REST_URL: "http://redis.example.com" } }).join()).toContain("https://");
     expect(problems({ env: { UPSTASH_REDIS_REST_URL: "http://127.0.0.1:7071" } })).toEqual([]);
+  });
+
+  it("names whatever a process' own reader refuses by where it was set, together with the rest", () => {
+    const given = {
+      env: { FINGERPOST_SWR_MS: "x", FINGERPOST_KEYS: "a" },
+      flags: new Map([["resolver.fresh_ms", "5"]]),
+    };
+    const judge = (values: ConfigValues) => {
+      expect(environmentOf("resolver", values)).toMatchObject({ FINGERPOST_FRESH_MS: "5", FINGERPOST_KEYS: "a" });
+      return ["FINGERPOST_SWR_MS", "FINGERPOST_FRESH_MS", "UPSTASH_REDIS_REST_URL"].map((parameter) => ({
+        parameter,
+        detail: "is wrong",
+      }));
+    };
+    expect(problems(given, "resolver", judge)).toEqual([
+      'FINGERPOST_SWR_MS: must be a number (it is "x")',
+      "--fresh-ms: is wrong",
+      "UPSTASH_REDIS_REST_URL: is wrong",
+    ]);
   });
 
   it("accepts every default it has", () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
-import { messageOf } from "../../kernel/errors.ts";
+import { messageOf, type Violation } from "../../kernel/errors.ts";
 import type { ProcessName, Setting } from "./setting.ts";
 import { settings, settingsOf } from "./settings.ts";
 
@@ -28,6 +28,9 @@ export interface ConfigSources {
 
 export type ConfigValues = ReadonlyMap<string, unknown>;
 
+/** What is wrong beyond a value's own kind, by the variables' names. */
+export type Judge = (values: ConfigValues) => readonly Violation[];
+
 interface Given {
   readonly value: unknown;
   readonly origin: string;
@@ -35,10 +38,12 @@ interface Given {
 
 /**
  * The settings of one process by path: file, environment over it, flags over that, defaults below. Throws ConfigError
- * with every unknown key and bad value at once.
+ * with every unknown key, every bad value and what `judge` finds at once.
  */
-export function loadConfig(process: ProcessName, sources: ConfigSources): ConfigValues {
+export function loadConfig(process: ProcessName, sources: ConfigSources, judge: Judge = () => []): ConfigValues {
   const problems: string[] = [];
+  const origins = new Map<string, string>();
+  const refused = new Set<string>();
   const fromFile = readFile(sources.file, problems);
   const values = new Map<string, unknown>();
   for (const setting of settingsOf(process)) {
@@ -47,12 +52,32 @@ export function loadConfig(process: ProcessName, sources: ConfigSources): Config
       values.set(setting.path, setting.default);
       continue;
     }
+    origins.set(setting.env ?? setting.path, given.origin);
     const parsed = v.safeParse(setting.schema, given.value);
-    if (parsed.success) values.set(setting.path, parsed.output);
-    else for (const issue of parsed.issues) problems.push(describe(setting, given, issue));
+    if (parsed.success) {
+      values.set(setting.path, parsed.output);
+    } else {
+      refused.add(setting.env ?? setting.path);
+      for (const issue of parsed.issues) problems.push(describe(setting, given, issue));
+    }
+  }
+  for (const { parameter = "", detail } of judge(values)) {
+    // What has no value because of a problem told above is not missing.
+    if (!refused.has(parameter)) problems.push(`${origins.get(parameter) ?? parameter}: ${detail}`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return values;
+}
+
+/** The values as the variables that a process reads by itself, on whatever platform it runs. */
+export function environmentOf(process: ProcessName, values: ConfigValues): Readonly<Record<string, string>> {
+  const env: Record<string, string> = {};
+  for (const { env: name, path } of settingsOf(process)) {
+    const value = values.get(path);
+    if (name === undefined || value === undefined) continue;
+    env[name] = Array.isArray(value) ? value.join(",") : `${value as string | number | boolean}`;
+  }
+  return env;
 }
 
 /** Ends a composition of values that are wrong only together. */

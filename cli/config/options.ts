@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { CONFIG_FILE_DEFAULT, loadConfig, type ConfigValues } from "./load.ts";
+import { CONFIG_FILE_DEFAULT, loadConfig, type ConfigValues, type Judge } from "./load.ts";
 import type { ProcessName, Setting } from "./setting.ts";
 import { settingsOf } from "./settings.ts";
 
@@ -16,8 +16,14 @@ export function addSettings(command: Command, process: ProcessName): void {
   command.addHelpText("after", `\nWithout a flag, by environment or file:\n${withoutFlag.join("\n")}\n`);
 }
 
-/** What file, environment and flags come to. Throws ConfigError, also for want of a file that `fileRequired`. */
-export function readSettings(command: Command, process: ProcessName, fileRequired = false): ConfigValues {
+export interface ReadOptions {
+  /** A missing file is a problem, though none was named. */
+  readonly fileRequired?: boolean;
+  readonly judge?: Judge;
+}
+
+/** What file, environment and flags come to. Throws ConfigError. */
+export function readSettings(command: Command, process: ProcessName, options: ReadOptions = {}): ConfigValues {
   const given = command.opts<Record<string, unknown>>();
   const flags = new Map<string, string | boolean>();
   for (const setting of settingsOf(process)) {
@@ -25,8 +31,8 @@ export function readSettings(command: Command, process: ProcessName, fileRequire
     if (typeof value === "string" || typeof value === "boolean") flags.set(setting.path, value);
   }
   const { config } = given;
-  const file = typeof config === "string" ? config : fileRequired ? CONFIG_FILE_DEFAULT : undefined;
-  return loadConfig(process, { file, env: globalThis.process.env, flags });
+  const file = typeof config === "string" ? config : options.fileRequired ? CONFIG_FILE_DEFAULT : undefined;
+  return loadConfig(process, { file, env: globalThis.process.env, flags }, options.judge);
 }
 
 function notes(setting: Setting): string {

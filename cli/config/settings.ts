@@ -2,7 +2,8 @@ import * as v from "valibot";
 import { nameSchema } from "../../contract/names.ts";
 import { LOG_LEVELS } from "../../node/log.ts";
 import { registrarSettings } from "./registrar-settings.ts";
-import { bearer, flagged, httpUrl, keyList, listenAddress, redisUrl, secureUrl, text, whole } from "./rules.ts";
+import { resolverSettings } from "./resolver-settings.ts";
+import { bearer, httpUrl, listenAddress, redisUrl, secureUrl, text, whole } from "./rules.ts";
 import type { ProcessName, Setting } from "./setting.ts";
 
 const all: readonly ProcessName[] = ["registrar", "gateway", "resolver"];
@@ -185,56 +186,7 @@ export const settings: readonly Setting[] = [
     help: "connections to Redis",
     processes: ["gateway"],
   },
-  {
-    path: "resolver.keys",
-    env: "FINGERPOST_KEYS",
-    kind: "list",
-    schema: keyList,
-    default: [],
-    help: "who may ask: name=sha256 of each bearer key, separated by commas",
-    processes: ["resolver"],
-  },
-  {
-    path: "resolver.open",
-    env: "FINGERPOST_OPEN",
-    flag: "--open",
-    kind: "boolean",
-    schema: flagged,
-    default: false,
-    help: "answer without a key",
-    processes: ["resolver"],
-  },
-  {
-    path: "resolver.namespaces",
-    env: "FINGERPOST_NAMESPACES",
-    flag: "--namespaces <names>",
-    kind: "list",
-    schema: v.pipe(
-      v.array(nameSchema, "must be an array of names"),
-      v.minLength(1, "must name at least one namespace"),
-      v.maxLength(100, "must name at most 100 namespaces"),
-    ),
-    default: ["default"],
-    help: "namespaces that are served; the first is the default",
-    processes: ["resolver"],
-  },
-  ...(
-    [
-      ["fresh_ms", "FINGERPOST_FRESH_MS", 1000, "age up to which what is held is served as it is"],
-      ["swr_ms", "FINGERPOST_SWR_MS", 2000, "age up to which what is held is served while it is refreshed behind"],
-      ["budget_ms", "FINGERPOST_BUDGET_MS", 250, "how long a lookup waits for Redis before last-known-good"],
-      ["cold_budget_ms", "FINGERPOST_COLD_BUDGET_MS", 2000, "how long a lookup waits for Redis with nothing known yet"],
-    ] as const
-  ).map(([key, env, value, help]): Setting => ({
-    path: `resolver.${key}`,
-    env,
-    flag: `--${key.replaceAll("_", "-")} <ms>`,
-    kind: "number",
-    schema: whole(10, 60_000, "milliseconds"),
-    default: value,
-    help,
-    processes: ["resolver"],
-  })),
+  ...resolverSettings,
 ];
 
 export function settingsOf(process: ProcessName): readonly Setting[] {

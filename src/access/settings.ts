@@ -1,3 +1,4 @@
+import type { EnvReader } from "../env-reader.ts";
 import { isSecureUrl, SECURE_URL_RULE } from "../secure-url.ts";
 import type { AccessRule } from "./access.ts";
 import { parseAccessKey, type AccessKey } from "./keys.ts";
@@ -8,21 +9,19 @@ const KEYS_MAX = 1000;
 const ORIGINS_MAX = 100;
 const REQUESTS_PER_SECOND_MAX = 1_000_000;
 
-/** The value of a variable, without blanks round it; undefined when it is not set. */
-export type ReadText = (name: string) => string | undefined;
-/** Told with a variable that is wrong and what it must be; never with its value, which may be a secret. */
-export type Refuse = (name: string, detail: string) => void;
+type ReadText = EnvReader["text"];
+type Refuse = EnvReader["refuse"];
 
 /**
  * Who may ask, by FINGERPOST_KEYS, FINGERPOST_JWKS_URL with FINGERPOST_JWT_ISSUER and FINGERPOST_JWT_AUDIENCE, or
  * FINGERPOST_OPEN. None of them is a mistake, and so is open beside the others: which one was meant would be a guess.
  */
-export function readAccess(text: ReadText, refuse: Refuse): AccessRule {
-  const open = text("FINGERPOST_OPEN");
-  if (open !== undefined && open !== "true" && open !== "false") refuse("FINGERPOST_OPEN", "must be true or false");
+export function readAccess(reader: EnvReader): AccessRule {
+  const { text, refuse } = reader;
+  const open = reader.flag("FINGERPOST_OPEN");
   const keysText = text("FINGERPOST_KEYS");
   const jwt = readTokenRule(text, refuse);
-  if (open === "true") {
+  if (open) {
     if (keysText !== undefined) refuse("FINGERPOST_OPEN", "must not be true beside FINGERPOST_KEYS");
     if (jwt) refuse("FINGERPOST_OPEN", "must not be true beside FINGERPOST_JWKS_URL");
     return { type: "open" };

@@ -1,6 +1,6 @@
 import { FingerpostError } from "../../kernel/errors.ts";
 import type { RateLimiter } from "../access/rate-limit.ts";
-import type { Env } from "../env.ts";
+import type { Env } from "../env-reader.ts";
 
 const VARIABLE = "FINGERPOST_RATE_LIMITER";
 

@@ -35,15 +35,13 @@ beforeAll(async () => {
   resolver = await runResolver(
     {
       listen: { host: "127.0.0.1", port: 0 },
-      redisRestUrl: gateway.url,
-      redisRestToken: READ_ONLY_TOKEN,
-      keys: [`function=${Buffer.from(await sha256(TOKEN)).toString("hex")}`],
-      open: false,
-      namespaces: ["default"],
-      freshMs: 100,
-      swrMs: 200,
-      budgetMs: 250,
-      coldBudgetMs: 2000,
+      env: {
+        UPSTASH_REDIS_REST_URL: gateway.url,
+        UPSTASH_REDIS_REST_TOKEN: READ_ONLY_TOKEN,
+        FINGERPOST_KEYS: `function=${Buffer.from(await sha256(TOKEN)).toString("hex")}`,
+        FINGERPOST_FRESH_MS: "100",
+        FINGERPOST_SWR_MS: "200",
+      },
     },
     { log: createLog("resolver", "silent"), clock: systemClock, random: systemRandom },
   );

@@ -36,15 +36,13 @@ beforeAll(async () => {
   await publisher.fill();
   config = {
     listen: { host: "127.0.0.1", port: 0 },
-    redisRestUrl: gateway.url,
-    redisRestToken: READ_ONLY_TOKEN,
-    keys: [],
-    open: true,
-    namespaces: ["default"],
-    freshMs: 100,
-    swrMs: 200,
-    budgetMs: 250,
-    coldBudgetMs: 2000,
+    env: {
+      UPSTASH_REDIS_REST_URL: gateway.url,
+      UPSTASH_REDIS_REST_TOKEN: READ_ONLY_TOKEN,
+      FINGERPOST_OPEN: "true",
+      FINGERPOST_FRESH_MS: "100",
+      FINGERPOST_SWR_MS: "200",
+    },
   };
 });
 
@@ -68,11 +66,11 @@ it("the resolver on Node answers through the gateway with a token that may only 
 });
 
 it.each([
-  [{ keys: ["a"], open: false }, /FINGERPOST_KEYS/],
-  [{ keys: [], open: false }, /FINGERPOST_KEYS/],
-  [{ keys: [`a=${"0".repeat(64)}`], open: true }, /FINGERPOST_OPEN must not be true/],
-  [{ swrMs: 50 }, /FINGERPOST_SWR_MS/],
-  [{ namespaces: [] }, /namespace/],
-])("the resolver on Node does not start with %j", async (changed, reason) => {
-  await expect(runResolver({ ...config, ...changed }, dependencies)).rejects.toThrow(reason);
+  [{ FINGERPOST_KEYS: "a" }, ["FINGERPOST_OPEN"]],
+  [{ FINGERPOST_OPEN: "false" }, ["FINGERPOST_KEYS"]],
+  [{ FINGERPOST_SWR_MS: "50", FINGERPOST_NAMESPACES: "," }, ["FINGERPOST_NAMESPACES", "FINGERPOST_SWR_MS"]],
+])("the resolver on Node does not start with %j", async (changed, variables) => {
+  await expect(runResolver({ ...config, env: { ...config.env, ...changed } }, dependencies)).rejects.toMatchObject({
+    violations: variables.map((parameter) => ({ parameter })),
+  });
 });

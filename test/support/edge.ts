@@ -34,15 +34,13 @@ export async function startEdge(redisUrl: string): Promise<Edge> {
   const resolver = await runResolver(
     {
       listen,
-      redisRestUrl: gateway.url,
-      redisRestToken: TOKEN,
-      keys: [],
-      open: true,
-      namespaces: ["default"],
-      freshMs: 100,
-      swrMs: 200,
-      budgetMs: 250,
-      coldBudgetMs: 2000,
+      env: {
+        UPSTASH_REDIS_REST_URL: gateway.url,
+        UPSTASH_REDIS_REST_TOKEN: TOKEN,
+        FINGERPOST_OPEN: "true",
+        FINGERPOST_FRESH_MS: "100",
+        FINGERPOST_SWR_MS: "200",
+      },
     },
     parts,
   );

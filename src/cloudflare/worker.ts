@@ -1,0 +1,53 @@
+import { problemResponse } from "../../contract/problem.ts";
+import { FingerpostError, messageOf } from "../../kernel/errors.ts";
+import { optionsOf } from "../compose.ts";
+import { parseEnv } from "../env.ts";
+import type { Env } from "../env-reader.ts";
+import { consoleLog } from "../log.ts";
+import { createResolver, type Resolver } from "../resolver.ts";
+import { createColoCache, type CacheApi } from "./colo-cache.ts";
+import { createCloudflarePlatform, type ExecutionContext } from "./platform.ts";
+import { rateLimiterOf } from "./rate-limiter.ts";
+
+declare const caches: { readonly default: CacheApi };
+
+export interface Worker {
+  fetch(request: Request, env: Env, context: ExecutionContext): Response | Promise<Response>;
+}
+
+/**
+ * The composition root of an isolate: the resolver with all that Cloudflare has, by the Worker's variables and secrets.
+ * It is made with the first request, which brings them; where they are wrong, every request is answered 500, and the
+ * log names them once.
+ */
+export function createWorker(): Worker {
+  let made: { readonly resolver: Resolver } | { readonly error: FingerpostError } | undefined;
+
+  function make(env: Env): NonNullable<typeof made> {
+    try {
+      const settings = parseEnv(env);
+      if (settings.unread.length > 0) {
+        consoleLog.warn({ variables: settings.unread }, "nothing reads these variables: are they misspelt?");
+      }
+      const resolver = createResolver({
+        ...optionsOf(settings),
+        rateLimit: { ...settings.rateLimit, limiter: rateLimiterOf(env) },
+        colo: createColoCache(caches.default, settings.deployment),
+      });
+      return { resolver };
+    } catch (thrown) {
+      const error = FingerpostError.from(thrown);
+      consoleLog.error({ reason: messageOf(thrown), errors: error.violations }, "the resolver cannot start");
+      return { error };
+    }
+  }
+
+  return {
+    fetch(request, env, context) {
+      made ??= make(env);
+      return "error" in made
+        ? problemResponse(made.error)
+        : made.resolver.fetch(request, createCloudflarePlatform(request, context));
+    },
+  };
+}
