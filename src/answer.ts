@@ -14,11 +14,13 @@ export interface AnswerOptions {
   readonly revision: number;
   /** Left out, the answer is `no-store`. */
   readonly etag?: string;
-  readonly body: () => string | Uint8Array<ArrayBuffer>;
+  /** False where the same request is answered otherwise elsewhere; nothing in it tells a cache where it was made. */
+  readonly anywhere?: boolean;
+  readonly body: string | Uint8Array<ArrayBuffer>;
 }
 
 /** A 200, or a 304 when the caller has these bytes already. */
-export function answer({ request, provenance, revision, etag, body }: AnswerOptions): Response {
+export function answer({ request, provenance, revision, etag, anywhere, body }: AnswerOptions): Response {
   const headers: Record<string, string> = {
     "Cache-Control": etag === undefined ? NOT_CACHEABLE : CACHEABLE,
     "Cache-Status": `fingerpost; ${provenance.cacheStatus}`,
@@ -28,12 +30,13 @@ export function answer({ request, provenance, revision, etag, body }: AnswerOpti
     [HEADER_AGE_MS]: String(provenance.ageMs),
     [HEADER_STALE]: String(provenance.stale),
   };
+  if (anywhere === false) headers["Vary"] = "*";
   if (etag !== undefined) {
     headers["ETag"] = etag;
     if (matchesTag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
   }
   headers["Content-Type"] = "application/json";
-  return new Response(body(), { headers });
+  return new Response(body, { headers });
 }
 
 /** If-None-Match compares weakly (RFC 9110, 13.1.2): a proxy that compresses may have made the tag weak. */

@@ -2,11 +2,13 @@ import type { Context } from "hono";
 import { FingerpostError } from "../kernel/errors.ts";
 import type { Random } from "../kernel/random.ts";
 import type { Caller } from "./access/caller.ts";
+import type { Answering } from "./answering.ts";
 import type { Background } from "./flight.ts";
 import type { Lookups } from "./lookups.ts";
 import { asksAgain } from "./no-cache.ts";
 import type { Platform } from "./platform.ts";
 import { pathName } from "./query.ts";
+import type { UrlMemo } from "./url-memo.ts";
 
 /** What a request brings besides itself. */
 export interface Bindings {
@@ -25,6 +27,9 @@ export interface RouteOptions {
   readonly namespaces: ReadonlyMap<string, Lookups>;
   readonly namespaceDefault: string;
   readonly random: Random;
+  readonly answering: Answering;
+  /** Of what was answered. */
+  readonly memo: UrlMemo;
 }
 
 /** A namespace that the caller may look into. */
@@ -47,7 +52,7 @@ export function namespaceOf(context: ResolverContext, options: RouteOptions): Na
   const namespace = namespaceName(context, options);
   const caller = callerOf(context);
   if (!caller.mayList(namespace)) throw forbiddenNamespace(namespace);
-  return { namespace, lookups: askedOf(context, lookupsOf(namespace, options)), caller };
+  return { namespace, lookups: lookupsOfRequest(context, namespace, options), caller };
 }
 
 /**
@@ -59,7 +64,7 @@ export function targetOf(context: ResolverContext, options: RouteOptions): Servi
   const service = pathName("service", context.req.param("service") ?? "");
   const caller = callerOf(context);
   if (!caller.may(namespace, service)) throw forbiddenService(namespace, service);
-  return { namespace, service, lookups: askedOf(context, lookupsOf(namespace, options)), caller };
+  return { namespace, service, lookups: lookupsOfRequest(context, namespace, options), caller };
 }
 
 /** What is refused is named as it was asked for: nothing is known of it that could be told. */
@@ -79,13 +84,26 @@ function namespaceName(context: ResolverContext, { namespaceDefault }: RouteOpti
   return given === undefined ? namespaceDefault : pathName("namespace", given);
 }
 
-/** What a request is answered from: as it is held, or read again where the request asks for that. */
-function askedOf({ req, env }: ResolverContext, lookups: Lookups): Lookups {
-  return asksAgain(req.raw) ? lookups.revalidated(env.background) : lookups;
+/**
+ * What a request is answered from: as it is held, or read again where the request asks for that. Throws `not_found` for
+ * a namespace that is not served.
+ */
+export function lookupsFor(
+  request: Request,
+  background: Background,
+  namespace: string,
+  options: Pick<RouteOptions, "namespaces">,
+): Lookups {
+  const lookups = lookupsOf(namespace, options);
+  return asksAgain(request) ? lookups.revalidated(background) : lookups;
+}
+
+function lookupsOfRequest({ req, env }: ResolverContext, namespace: string, options: RouteOptions): Lookups {
+  return lookupsFor(req.raw, env.background, namespace, options);
 }
 
 /** Throws `not_found` for a namespace that is not served. */
-export function lookupsOf(namespace: string, { namespaces }: RouteOptions): Lookups {
+export function lookupsOf(namespace: string, { namespaces }: Pick<RouteOptions, "namespaces">): Lookups {
   const lookups = namespaces.get(namespace);
   if (!lookups) throw new FingerpostError("not_found", `There is no namespace "${namespace}" here.`);
   return lookups;

@@ -40,6 +40,7 @@ it("what is left out takes its default", () => {
     namespaces: ["default"],
     deployment: "fingerpost",
     freshness: FRESHNESS_DEFAULT,
+    near: new Map(),
     watchersMax: WATCHERS_MAX_DEFAULT,
     publicKeys: [],
     unread: [],
@@ -60,6 +61,7 @@ it("every variable takes effect", () => {
       FINGERPOST_SWR_MS: "200",
       FINGERPOST_BUDGET_MS: "50",
       FINGERPOST_COLD_BUDGET_MS: "500",
+      FINGERPOST_NEAR: "FRA=eu-central-1/eu-central-1a",
       FINGERPOST_WATCHERS_MAX: "7",
       FINGERPOST_PUBLIC_KEYS: `${publicKey}, ${publicKeyNext}`,
     }),
@@ -70,6 +72,7 @@ it("every variable takes effect", () => {
     namespaces: ["shop", "default"],
     deployment: "staging",
     freshness: { freshMs: 100, swrMs: 200, budgetMs: 50, coldBudgetMs: 500 },
+    near: new Map([["colo:FRA", { region: "eu-central-1", zone: "eu-central-1a" }]]),
     watchersMax: 7,
     publicKeys: [publicKey, publicKeyNext],
   });

@@ -5,6 +5,7 @@ import type { RateLimitRule } from "./access/rate-limit.ts";
 import { readAccess, readCorsOrigins, readRateLimit } from "./access/settings.ts";
 import { createEnvReader, type Env, type EnvReader } from "./env-reader.ts";
 import type { Freshness } from "./lookups.ts";
+import { readNearRules, type NearRules } from "./near.ts";
 import { FRESHNESS_DEFAULT, WATCHERS_MAX_DEFAULT } from "./options.ts";
 import { PUBLIC_KEYS_RULE } from "./opening.ts";
 import { isSecureUrl, SECURE_URL_RULE } from "./secure-url.ts";
@@ -19,6 +20,7 @@ export interface Settings {
   /** Keeps apart deployments that share what a platform keeps for them. */
   readonly deployment: string;
   readonly freshness: Freshness;
+  readonly near: NearRules;
   readonly watchersMax: number;
   /** Empty: what is stored is believed. */
   readonly publicKeys: readonly string[];
@@ -55,6 +57,7 @@ export function parseEnv(env: Env): Settings {
     deployment,
     freshness: freshnessOf(reader),
     watchersMax: reader.whole("FINGERPOST_WATCHERS_MAX", WATCHERS, WATCHERS_MAX_DEFAULT),
+    near: readNearRules(text("FINGERPOST_NEAR"), refuse),
     publicKeys: publicKeysOf(text("FINGERPOST_PUBLIC_KEYS"), refuse),
   };
   reader.end();

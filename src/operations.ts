@@ -29,6 +29,7 @@ const FILTERS = {
   zone: one(aName),
   meta: family(anyText),
   health: one(oneOf(HEALTH_VALUES), NO_FILTERS.health),
+  near: one(aName),
   limit: one(wholeNumber(1, LIMIT_MAX)),
 } satisfies ParameterTable;
 
@@ -68,7 +69,7 @@ export const OPERATION_NAMES = Object.keys(OPERATIONS) as readonly OperationName
 /** Of the default namespace, and of one that is named. */
 export const PREFIXES = ["/v1", "/v1/namespaces/:namespace"];
 
-export function filtersOf({ tag, meta, version, region, zone, health, limit }: QueryOf<typeof FILTERS>): Filters {
+export function filtersOf({ tag, meta, version, region, zone, health, near, limit }: QueryOf<typeof FILTERS>): Filters {
   return {
     ...(version === undefined ? {} : { version }),
     tags: tag,
@@ -76,6 +77,7 @@ export function filtersOf({ tag, meta, version, region, zone, health, limit }: Q
     ...(zone === undefined ? {} : { zone }),
     metadata: meta,
     health,
+    ...(near === undefined ? {} : { near }),
     ...(limit === undefined ? {} : { limit }),
   };
 }

@@ -6,6 +6,7 @@ import type { RateLimitRule } from "./access/rate-limit.ts";
 import { consoleLog, type ResolverLog } from "./log.ts";
 import type { Freshness } from "./lookups.ts";
 import type { Refusal } from "./refusals.ts";
+import type { NearRules } from "./near.ts";
 import { createSteadyClock } from "./steady-clock.ts";
 import type { ColoCache } from "./store/colo.ts";
 import type { ReadStore } from "./store/redis.ts";
@@ -57,6 +58,8 @@ export interface ResolverOptions {
   readonly publicKeys?: readonly string[];
   /** Told each time that a stored document is not taken for what it says; the log tells each change once. */
   readonly onRefused?: (refusal: Refusal) => void;
+  /** What `near=auto` takes for near; what is called like a data centre, country or continent is near without any. */
+  readonly near?: NearRules;
   /** The system's, made steady, if left out. */
   readonly clock?: Clock;
   readonly random?: Random;
@@ -76,6 +79,7 @@ export function withDefaults({ freshness, memory, ...options }: ResolverOptions)
     corsOrigins: [],
     namespaces: ["default"],
     colo: undefined,
+    near: new Map(),
     watchersMax: WATCHERS_MAX_DEFAULT,
     publicKeys: [],
     onRefused: () => undefined,

@@ -2,14 +2,17 @@ import { Hono } from "hono/tiny";
 import { problemResponse } from "../contract/problem.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import { createAccess } from "./access/access.ts";
+import { createAnswering } from "./answering.ts";
 import type { Caller } from "./access/caller.ts";
 import { createCors } from "./access/cors.ts";
 import { createRateLimit } from "./access/rate-limit.ts";
 import { createBreaker } from "./breaker.ts";
 import type { Bindings, ResolverContext, RouteOptions } from "./context.ts";
+import { createHotPath, type Admit } from "./hot-path.ts";
 import { createLoader, REVALIDATIONS_BURST, REVALIDATIONS_PER_SECOND } from "./loader.ts";
 import { createLookups } from "./lookups.ts";
 import { createNamespaceState } from "./namespace-state.ts";
+import { createPlaces } from "./near.ts";
 import { OPERATION_NAMES, OPERATIONS, PREFIXES, type OperationName } from "./operations.ts";
 import { verifierOf } from "./opening.ts";
 import { withDefaults, type CompleteOptions, type ResolverOptions } from "./options.ts";
@@ -20,7 +23,12 @@ import { resolveRoute } from "./routes/resolve.ts";
 import { serviceRoute } from "./routes/service.ts";
 import { servicesRoute } from "./routes/services.ts";
 import { watchRoute } from "./routes/watch.ts";
+import { createSelections } from "./selections.ts";
 import { createTokenBucket } from "./token-bucket.ts";
+import { createUrlMemo } from "./url-memo.ts";
+
+/** The part of the memory that is for what filters select, so that no query can push out snapshots. */
+const SELECTIONS_SHARE = 1 / 8;
 
 export interface Resolver {
   /** Answers a request. Never rejects. On Workers it needs `createCloudflarePlatform`, whose readings else end early. */
@@ -43,10 +51,18 @@ export function createResolver(given: ResolverOptions): Resolver {
   const app = new Hono<{ Bindings: Bindings }>();
 
   // Before every cache, and before a 304.
+  const admit: Admit = (request, { background }) => {
+    const admitted = admission.admit(request, background);
+    if (!rateLimit) return admitted;
+    const count = (caller: Caller) => {
+      rateLimit.take(caller, background);
+      return caller;
+    };
+    return admitted instanceof Promise ? admitted.then(count) : count(admitted);
+  };
   const guarded = (handler: Handler) => (context: ResolverContext) => {
-    const admitted = admission.admit(context.req.raw, context.env.background);
+    const admitted = admit(context.req.raw, context.env.platform);
     const enter = (caller: Caller) => {
-      rateLimit?.take(caller, context.env.background);
       context.env.caller = caller;
       return handler(context);
     };
@@ -84,14 +100,16 @@ export function createResolver(given: ResolverOptions): Resolver {
     response.headers.set("Allow", "GET, HEAD");
     return response;
   });
-  app.onError((thrown) => {
+  const failed = (thrown: unknown) => {
     const error = FingerpostError.from(thrown);
     if (error.code === "internal") log.error({ reason: messageOf(thrown) }, "a request broke");
     return problemResponse(error);
-  });
+  };
+  app.onError(failed);
+  const hotPath = createHotPath({ ...routes, admit, failed });
 
   const answer: Resolver["fetch"] = (request, platform = plainPlatform) =>
-    app.fetch(request, { platform, background: platform.background });
+    hotPath(request, platform) ?? app.fetch(request, { platform, background: platform.background });
 
   return {
     fetch: cors ? (request, platform) => cors(request, () => answer(request, platform)) : answer,
@@ -108,6 +126,7 @@ function createRoutes({
   freshness,
   memory,
   clock,
+  near,
   random,
   log,
   publicKeys,
@@ -129,9 +148,10 @@ function createRoutes({
     ratePerSecond: REVALIDATIONS_PER_SECOND,
     burst: REVALIDATIONS_BURST,
   });
+  const snapshotBytesMax = memory.bytesMax * (1 - SELECTIONS_SHARE);
   const share = (bound: number) => Math.max(1, Math.floor(bound / namespaces.length));
   const lookups = namespaces.map((namespace) => {
-    const state = createNamespaceState({ entriesMax: share(memory.entriesMax), bytesMax: share(memory.bytesMax) });
+    const state = createNamespaceState({ entriesMax: share(memory.entriesMax), bytesMax: share(snapshotBytesMax) });
     const { freshMs } = freshness;
     const loader = createLoader({
       namespace,
@@ -148,5 +168,12 @@ function createRoutes({
     });
     return [namespace, createLookups({ ...freshness, state, loader, breaker, clock })] as const;
   });
-  return { namespaces: new Map(lookups), namespaceDefault: namespaces[0], random };
+  const selections = createSelections(memory.bytesMax * SELECTIONS_SHARE, random);
+  return {
+    namespaces: new Map(lookups),
+    namespaceDefault: namespaces[0],
+    random,
+    answering: createAnswering({ places: createPlaces(near), selections }),
+    memo: createUrlMemo(),
+  };
 }

@@ -1,5 +1,6 @@
 import type Range from "semver/classes/range.js";
 import type { Instance, InstanceStatus } from "../contract/snapshot.ts";
+import { groupsByDistance, type Place } from "./near.ts";
 
 /**
  * Which instances are eligible. `healthy`: `up`, and `suspect` in no case. `all`: every one. `healthy-or-all`: `up` and
@@ -18,6 +19,8 @@ export interface Filters {
   readonly zone?: string;
   readonly metadata: readonly (readonly [key: string, value: string])[];
   readonly health: Health;
+  /** A zone or region, or `auto`: orders what matches, and leaves nothing out. */
+  readonly near?: string;
   /** Applied last. */
   readonly limit?: number;
 }
@@ -27,11 +30,28 @@ export const NO_FILTERS: Filters = { tags: [], metadata: [], health: "healthy-or
 
 const SERVED: readonly InstanceStatus[] = ["up", "suspect"];
 
-/** The instances that match, in their order. */
-export function select(instances: readonly Instance[], filters: Filters): readonly Instance[] {
+/** The instances that match: in their order, or the nearest to `place` first. */
+export function select(instances: readonly Instance[], filters: Filters, place?: Place): readonly Instance[] {
   const matching = instances.filter((instance) => matches(instance, filters));
   const eligible = ofHealth(matching, filters.health);
-  return filters.limit === undefined ? eligible : eligible.slice(0, filters.limit);
+  const ordered = place === undefined ? eligible : groupsByDistance(eligible, instances, place).flat();
+  return filters.limit === undefined ? ordered : ordered.slice(0, filters.limit);
+}
+
+/**
+ * What a pick chooses from: what is selected, or, near a place, the nearest group of it in which anything is healthy
+ * and has a weight; so traffic leaves a zone only when nothing there would take it.
+ */
+export function candidatesOf(instances: readonly Instance[], filters: Filters, place?: Place): readonly Instance[] {
+  const selected = select(instances, filters, place);
+  if (place === undefined) return selected;
+  const groups = groupsByDistance(selected, instances, place);
+  const healthy = groups.filter((group) => group.some(isServed));
+  return healthy.find((group) => group.some((one) => isServed(one) && one.weight > 0)) ?? healthy[0] ?? groups[0] ?? [];
+}
+
+function isServed({ status }: Instance): boolean {
+  return SERVED.includes(status);
 }
 
 function matches(instance: Instance, { version, tags, region, zone, metadata }: Filters): boolean {
@@ -51,7 +71,7 @@ function ofHealth(instances: readonly Instance[], health: Health): readonly Inst
     case "healthy":
       return instances.filter(({ status }) => status === "up");
     case "healthy-or-all": {
-      const served = instances.filter(({ status }) => SERVED.includes(status));
+      const served = instances.filter(isServed);
       return served.length > 0 ? served : instances.filter(({ status }) => status !== "down");
     }
   }

@@ -1,10 +1,12 @@
 import { toProblem } from "../../contract/problem.ts";
 import { answer, failure, nothingKnown } from "../answer.ts";
 import { forbiddenService, namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
+import type { Held } from "../held.ts";
 import type { Lookup, Provenance } from "../lookups.ts";
+import { NEAR_AUTO } from "../near.ts";
 import { filtersOf, OPERATIONS } from "../operations.ts";
 import { readQuery } from "../query.ts";
-import { select, type Filters } from "../selection.ts";
+import { select } from "../selection.ts";
 import { strongTag } from "../tag.ts";
 
 type Found = Extract<Lookup, { type: "found" }>;
@@ -27,7 +29,10 @@ export function resolveRoute(options: RouteOptions) {
     const found = await lookups.lookupAll(visible, context.env.background);
     const foundByName = new Map(visible.map((name, index) => [name, found[index] ?? { type: "nothing" as const }]));
     const lookupByName = new Map(names.map((name) => [name, foundByName.get(name) ?? { type: "forbidden" as const }]));
-    const body = resolveBody(namespace, lookupByName, filters);
+    const place = options.answering.placeOf(filters, context.env.platform);
+    const body = resolveBody(namespace, lookupByName, (held) =>
+      held.body(select(held.snapshot.instances, filters, place)),
+    );
     if (found.every((lookup) => lookup.type === "nothing"))
       throw nothingKnown("Nothing is known of these services yet.");
     const answered = found.filter((lookup): lookup is Found => lookup.type === "found");
@@ -38,18 +43,23 @@ export function resolveRoute(options: RouteOptions) {
       revision: Math.max(0, ...answered.map(({ held }) => held.snapshot.revision)),
       // What is not known for the moment must not be kept as if it were an answer.
       ...(complete ? { etag: await strongTag(body) } : {}),
-      body: () => body,
+      body,
+      anywhere: filters.near !== NEAR_AUTO,
     });
   };
 }
 
-function resolveBody(namespace: string, lookups: ReadonlyMap<string, Lookup | Forbidden>, filters: Filters): string {
+function resolveBody(
+  namespace: string,
+  lookups: ReadonlyMap<string, Lookup | Forbidden>,
+  bodyOf: (held: Held) => string,
+): string {
   const services: string[] = [];
   const errors: string[] = [];
   for (const [name, lookup] of lookups) {
     const member = `${JSON.stringify(name)}:`;
     if (lookup.type === "found") {
-      services.push(member + lookup.held.body(select(lookup.held.snapshot.instances, filters)));
+      services.push(member + bodyOf(lookup.held));
     } else {
       const error = lookup.type === "forbidden" ? forbiddenService(namespace, name) : failure(lookup, name);
       const { code, detail } = toProblem(error);

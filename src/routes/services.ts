@@ -29,7 +29,7 @@ export function servicesRoute(options: RouteOptions) {
       provenance: listing,
       revision: head.revision,
       etag: await strongTag(body),
-      body: () => body,
+      body,
     });
   };
 }

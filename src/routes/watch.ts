@@ -6,13 +6,13 @@ import type { ResolverLog } from "../log.ts";
 import type { Lookup } from "../lookups.ts";
 import { filtersOf, OPERATIONS, WAIT_MS_DEFAULT } from "../operations.ts";
 import { readQuery } from "../query.ts";
+import { createQuestion } from "../question.ts";
 import { NO_FILTERS, type Filters } from "../selection.ts";
 import { createServiceEvents } from "../watch/events.ts";
 import { answersPoll, poll } from "../watch/poll.ts";
 import { createSeats, type Seat } from "../watch/seats.ts";
 import { createSight } from "../watch/sight.ts";
 import { createEventStream } from "../watch/stream.ts";
-import { serviceAnswer } from "./service.ts";
 
 /** Turned away, a caller may find another isolate, or a seat that has been left. Up to twice as long, at random. */
 const FULL_RETRY_SECONDS = 2;
@@ -71,6 +71,7 @@ export function watchRoute(options: WatchOptions) {
       ...options,
       service,
       filters,
+      place: options.answering.placeOf(filters, context.env.platform),
       query: search,
       first,
       lastEventId,
@@ -82,9 +83,11 @@ export function watchRoute(options: WatchOptions) {
   }
 
   async function longPoll(context: ResolverContext, watched: Watched, first: Lookup): Promise<Response> {
-    const { service, filters, revision: after, waitMs } = watched;
+    const { filters, revision: after, waitMs } = watched;
     const request = context.req.raw;
-    const respond = (lookup: Lookup) => serviceAnswer(request, service, lookup, filters);
+    const question = createQuestion("service", watched, filters);
+    const respond = (lookup: Lookup) =>
+      options.answering.respond(question, undefined, lookup, request, context.env.platform);
     if (after === undefined || answersPoll(first, after)) return respond(first);
     const sight = sightOf(watched, context);
     return respond(await poll({ ...options, sight, seat: takeSeat(), after, waitMs, signal: request.signal }));

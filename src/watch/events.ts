@@ -3,6 +3,7 @@ import { WATCH_EVENTS, type WatchStatus } from "../../contract/watch.ts";
 import { failure } from "../answer.ts";
 import { createBoundedMap } from "../bounded-map.ts";
 import type { Held } from "../held.ts";
+import type { Place } from "../near.ts";
 import { select, type Filters } from "../selection.ts";
 
 /** Events kept for those who watch the same: a change is serialised once, and not for each of them. */
@@ -33,7 +34,12 @@ export function heartbeat(revision: number | undefined): Uint8Array<ArrayBuffer>
 }
 
 /** The event of a snapshot's instances that match. `query` stands for the filters: equal text, equal filters. */
-export type ServiceEvents = (held: Held, filters: Filters, query: string) => Uint8Array<ArrayBuffer>;
+export type ServiceEvents = (
+  held: Held,
+  filters: Filters,
+  query: string,
+  place: Place | undefined,
+) => Uint8Array<ArrayBuffer>;
 
 export function createServiceEvents(): ServiceEvents {
   const kept = createBoundedMap<string, { readonly held: Held; readonly bytes: Uint8Array<ArrayBuffer> }>({
@@ -41,12 +47,12 @@ export function createServiceEvents(): ServiceEvents {
     weightMax: EVENT_BYTES_MAX,
     weightOf: ({ bytes }) => bytes.byteLength,
   });
-  return (held, filters, query) => {
+  return (held, filters, query, place) => {
     const { namespace, service, revision, instances } = held.snapshot;
-    const key = `${namespace}/${service}?${query}`;
+    const key = `${namespace}/${service}?${query}@${place?.key ?? ""}`;
     const known = kept.get(key);
     if (known?.held === held) return known.bytes;
-    const data = held.body(select(instances, filters));
+    const data = held.body(select(instances, filters, place));
     const bytes = encoder.encode(event(WATCH_EVENTS.service, data, `id: ${revision}\n`));
     kept.set(key, { held, bytes });
     return bytes;
@@ -54,9 +60,9 @@ export function createServiceEvents(): ServiceEvents {
 }
 
 /** Whether two snapshots of a service are the same to whoever watches with these filters. */
-export function sameToFilters(a: Held, b: Held, filters: Filters): boolean {
-  const before = select(a.snapshot.instances, filters);
-  const after = select(b.snapshot.instances, filters);
+export function sameToFilters(a: Held, b: Held, filters: Filters, place?: Place): boolean {
+  const before = select(a.snapshot.instances, filters, place);
+  const after = select(b.snapshot.instances, filters, place);
   return (
     before.length === after.length &&
     before.every((instance, index) => {

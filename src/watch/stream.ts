@@ -4,6 +4,7 @@ import type { Random } from "../../kernel/random.ts";
 import type { Held } from "../held.ts";
 import type { ResolverLog } from "../log.ts";
 import type { Lookup } from "../lookups.ts";
+import type { Place } from "../near.ts";
 import type { Filters } from "../selection.ts";
 import { heartbeat, retryLine, sameToFilters, statusEvent, unknownEvent, type ServiceEvents } from "./events.ts";
 import type { Seat } from "./seats.ts";
@@ -26,6 +27,7 @@ type Latest = { readonly type: "service"; readonly held: Held } | { readonly typ
 export interface StreamOptions {
   readonly service: string;
   readonly filters: Filters;
+  readonly place: Place | undefined;
   /** Equal text, equal filters. */
   readonly query: string;
   /** What the first look found. */
@@ -46,7 +48,8 @@ export interface StreamOptions {
  * has changed. Nothing queues up: while the reader does not read, only what is latest is remembered.
  */
 export function createEventStream(options: StreamOptions): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const { service, filters, query, first, lastEventId, sight, seat, events, clock, random, log, closing } = options;
+  const { service, filters, place, query, first, lastEventId, sight, seat, events, clock, random, log, closing } =
+    options;
   const jittered = (msMax: number) => msMax * (1 - random() * JITTER);
   const endAt = clock.monotonic() + jittered(STREAM_MS_MAX);
   let latest: Latest | undefined;
@@ -69,7 +72,7 @@ export function createEventStream(options: StreamOptions): ReadableStream<Uint8A
       const { held, stale, ageMs } = lookup;
       if (latest?.type !== "service") changed = true;
       // Compared also for a reader who is behind, so that no older snapshot has to be kept for it.
-      else if (latest.held !== held) changed ||= !sameToFilters(latest.held, held, filters);
+      else if (latest.held !== held) changed ||= !sameToFilters(latest.held, held, filters, place);
       latest = { type: "service", held };
       status = { stale, ageMs };
     }
@@ -82,7 +85,7 @@ export function createEventStream(options: StreamOptions): ReadableStream<Uint8A
     staleSent = status.stale;
     const revision = latest?.type === "service" ? latest.held.snapshot.revision : undefined;
     if (changed && latest) {
-      parts.push(latest.type === "service" ? events(latest.held, filters, query) : unknownEvent(service));
+      parts.push(latest.type === "service" ? events(latest.held, filters, query, place) : unknownEvent(service));
     } else if (now >= beatAt) parts.push(heartbeat(revision === idSent ? undefined : revision));
     if (parts.length === 0) return;
     changed = false;
