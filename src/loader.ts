@@ -1,10 +1,9 @@
-import type { DocumentKind } from "../contract/document.ts";
+import type { Head } from "../contract/head.ts";
 import { catalogKey, headKey, serviceKey } from "../contract/redis-keys.ts";
 import type { Verifier } from "../contract/signature.ts";
-import type { Version } from "../contract/version.ts";
 import type { Clock } from "../kernel/clock.ts";
-import { within } from "../kernel/deadline.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
+import type { Random } from "../kernel/random.ts";
 import { createBoundedMap } from "./bounded-map.ts";
 import type { Breaker } from "./breaker.ts";
 import { createFlights, type Background, type Joined } from "./flight.ts";
@@ -13,20 +12,26 @@ import type { Entry, NamespaceState } from "./namespace-state.ts";
 import { createOpener, type Opened } from "./opening.ts";
 import { createReading } from "./reading.ts";
 import { createRefusals, type Refusal } from "./refusals.ts";
-import type { ColoCache } from "./store/colo.ts";
+import { COLO_TIMEOUT_MS, type DocumentName, type SharedReading, type SharedReadings } from "./shared-readings.ts";
 import { MGET_KEYS_MAX, type ReadStore } from "./store/redis.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 
-/** How long a cold lookup looks into the colo cache before it goes to Redis. */
-const COLO_TIMEOUT_MS = 100;
 /** Loads under way at once in a namespace. A Worker has six connections; the rest queue behind them. */
 const FLIGHTS_MAX = 512;
 /** Services whose last load brought nothing current, remembered so that they are not asked for by every request. */
 const ATTEMPTS_MAX = 2000;
 /** Services in one load: one key of an MGET is the head's. */
 export const LOAD_SERVICES_MAX = MGET_KEYS_MAX - 1;
-/** A reading from another machine of the data centre may look this much younger than now. */
-const CLOCK_SKEW_MS_MAX = 1000;
+/**
+ * The part of the fresh interval within which the isolates of a data centre begin their refresh, at random, so that the
+ * first one's reading serves the others. More would show in the age of answers.
+ */
+const SPREAD = 0.05;
+/** The part of the fresh interval for which one that has said that it goes to Redis is waited for, while what is held may be served. */
+const CLAIM = 0.25;
+const CLAIM_MS_MAX = 250;
+/** How soon the colo cache is looked into again for a head: another isolate's reading takes about as long. */
+const LOOK_MS = 25;
 
 /**
  * Readings that requests ask for with `no-cache`, an isolate: enough for clients that look at once at what they have just
@@ -34,6 +39,9 @@ const CLOCK_SKEW_MS_MAX = 1000;
  */
 export const REVALIDATIONS_PER_SECOND = 5;
 export const REVALIDATIONS_BURST = 10;
+
+const HEAD_DOCUMENT: DocumentName = ["head", ""];
+const CATALOG_DOCUMENT: DocumentName = ["catalog", ""];
 
 const HEAD = "head";
 const CATALOG = "catalog";
@@ -50,8 +58,11 @@ export interface Loaded {
  * neither may be: the last try is less than the fresh interval ago, the breaker is open, or too much is under way.
  */
 export interface Loader {
-  /** Reads the head, and what it says has changed. */
-  refresh(background: Background): Joined<Loaded> | undefined;
+  /**
+   * Reads the head, and what it says has changed: from the colo cache, if it has them as new. `waited`: somebody waits
+   * for it; else it may wait for another isolate that does the same.
+   */
+  refresh(background: Background, waited: boolean): Joined<Loaded> | undefined;
   /** The revalidation under way, if there is one. */
   revalidating(background: Background): Joined<Loaded> | undefined;
   /** Reads the head, and what it says has changed, however young what is held is; "limited" when that was too often. */
@@ -73,16 +84,24 @@ export interface LoaderOptions {
   readonly namespace: string;
   readonly state: NamespaceState;
   readonly store: ReadStore;
-  readonly colo: ColoCache | undefined;
+  readonly shared: SharedReadings;
   readonly breaker: Breaker;
   /** Shared by all namespaces: they have one Redis. */
   readonly revalidations: TokenBucket;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: ResolverLog;
   readonly freshMs: number;
   /** Undefined: what is stored is believed. */
   readonly verifier: Verifier | undefined;
   readonly onRefused: (refusal: Refusal) => void;
+}
+
+/** A document, and what was stored of it. */
+type Document = readonly [name: DocumentName, opened: Opened | undefined, text: string | undefined];
+
+interface OpenedReading extends SharedReading {
+  readonly opened: Opened;
 }
 
 interface Attempt {
@@ -93,7 +112,7 @@ interface Attempt {
 }
 
 export function createLoader(options: LoaderOptions): Loader {
-  const { namespace, state, store, colo, breaker, revalidations, clock, log, freshMs } = options;
+  const { namespace, state, store, shared, breaker, revalidations, clock, random, log, freshMs } = options;
   // A refresh makes two requests in a row.
   const flights = createFlights<Loaded>({
     clock,
@@ -106,8 +125,12 @@ export function createLoader(options: LoaderOptions): Loader {
   const attempts = createBoundedMap<string, Attempt>({ entriesMax: ATTEMPTS_MAX });
   let headTriedAt = -Infinity;
   let catalogTriedAt = -Infinity;
+  let lookedAt = -Infinity;
+  /** Drawn anew with every reading of the head. */
+  let spreadMs = drawSpread();
 
-  const recently = (at: number) => clock.monotonic() - at < freshMs;
+  const ageOf = (at: number) => clock.monotonic() - at;
+  const recently = (at: number) => ageOf(at) < freshMs;
 
   function attempt(name: string): Attempt | undefined {
     const last = attempts.get(name);
@@ -115,6 +138,9 @@ export function createLoader(options: LoaderOptions): Loader {
     const [revision = 0] = state.change(name) ?? [];
     return revision > last.revision ? undefined : last;
   }
+
+  const keyOf = ([kind, name]: DocumentName) =>
+    kind === "catalog" ? catalogKey(namespace) : serviceKey(namespace, name);
 
   async function ask<T>(call: () => Promise<T>): Promise<T> {
     try {
@@ -130,96 +156,138 @@ export function createLoader(options: LoaderOptions): Loader {
   }
 
   /** Reads documents of one MGET. Nothing is learnt beside a head that tells nothing. */
-  async function read(kinds: readonly [DocumentKind, string][], background: Background): Promise<Map<string, Entry>> {
+  async function read(documents: readonly DocumentName[], background: Background): Promise<Map<string, Entry>> {
     const readAt = clock.monotonic();
-    const keys = kinds.map(([kind, name]) =>
-      kind === "catalog" ? catalogKey(namespace) : serviceKey(namespace, name),
-    );
-    const [headText, ...texts] = await ask(() => store.mget([headKey(namespace), ...keys]));
+    const [headText, ...texts] = await ask(() => store.mget([headKey(namespace), ...documents.map(keyOf)]));
     // All of them first, so that what is learnt from one reading is learnt at once.
     const openedHead = await opener.open("head", "", headText);
-    const opened = await Promise.all(kinds.map(([kind, name], index) => opener.open(kind, name, texts[index])));
+    const opened = await openAll(documents, texts);
     const entries = new Map<string, Entry>();
     headTriedAt = readAt;
     const head = reading.head(openedHead, readAt);
     if (!head) return entries;
-    share("head", "", openedHead, headText, readAt, head, background);
-    kinds.forEach(([kind, name], index) => {
-      const document = opened[index];
-      if (kind === "catalog") {
-        catalogTriedAt = readAt;
-        if (document) reading.catalog(document);
-      } else {
-        const entry = document && reading.snapshot(name, document, head, "redis");
-        if (entry) entries.set(name, entry);
-        if (entry?.standing.type === "current") attempts.delete(name);
-        else attempts.set(name, { at: readAt, revision: state.head()?.revision ?? 0, missing: document === undefined });
-      }
-      share(kind, name, document, texts[index], readAt, head, background);
+    const current: Document[] = [];
+    documents.forEach((name, index) => {
+      if (take(name, opened[index], readAt, head, entries)) current.push([name, opened[index], texts[index]]);
     });
+    share([...current, [HEAD_DOCUMENT, openedHead, headText]], readAt, head, background);
     return entries;
   }
 
-  async function readHead(background: Background): Promise<void> {
+  function openAll(documents: readonly DocumentName[], texts: readonly (string | undefined)[]) {
+    return Promise.all(documents.map(([kind, name], index) => opener.open(kind, name, texts[index])));
+  }
+
+  /** Whether it is worth sharing: only what was current when it was read tells another isolate what was current then. */
+  function take(
+    [kind, name]: DocumentName,
+    opened: Opened | undefined,
+    readAt: number,
+    head: Head,
+    entries: Map<string, Entry>,
+  ): boolean {
+    if (kind === "catalog") {
+      catalogTriedAt = readAt;
+      if (opened) reading.catalog(opened, "redis");
+      return true;
+    }
+    const entry = opened && reading.snapshot(name, opened, head, readAt, "redis");
+    if (entry) entries.set(name, entry);
+    const current = entry?.standing.type === "current";
+    if (current) attempts.delete(name);
+    else attempts.set(name, { at: readAt, revision: state.head()?.revision ?? 0, missing: opened === undefined });
+    return current;
+  }
+
+  /**
+   * Leaves what was read to the other isolates, as it was read: each verifies it again. The last one, the head, goes last:
+   * who takes it finds what belongs to it.
+   */
+  function share(documents: readonly Document[], readAt: number, verified: Head, background: Background): void {
+    if (!shared.usable()) return;
+    // What is refused, or has expired, must not take the place of something better.
+    const good = documents.filter(([, opened]) => opened?.type === "valid" && !opened.expired);
+    const put = async ([name, , text]: Document) => shared.put(name, readAt, verified, text ?? "");
+    const [last, ...others] = good.toReversed();
+    if (last) background(Promise.all(others.map(put)).then(() => put(last)));
+  }
+
+  /** Takes what the colo cache has, as old as it is: its age decides whether it is served. */
+  async function readShared(services: readonly string[]): Promise<Map<string, Entry>> {
+    const entries = new Map<string, Entry>();
+    const [head, ...snapshots] = await openShared([HEAD_DOCUMENT, ...documentsOf(services)]);
+    if (head) reading.sharedHead(head.opened, head.readAt, "colo");
+    if (state.head()) services.forEach((service, index) => takeShared(service, snapshots[index], entries));
+    return entries;
+  }
+
+  async function openShared(documents: readonly DocumentName[]): Promise<readonly (OpenedReading | undefined)[]> {
+    const found = await shared.get(documents);
+    const opened = await openAll(
+      documents,
+      found.map((one) => one?.text),
+    );
+    return found.map((one, index) => {
+      const document = opened[index];
+      return one && document && { ...one, opened: document };
+    });
+  }
+
+  function takeShared(service: string, found: OpenedReading | undefined, entries: Map<string, Entry>): void {
+    const entry = found && reading.snapshot(service, found.opened, found.verified, found.readAt, "colo");
+    if (entry) entries.set(service, entry);
+  }
+
+  /** Whether the colo cache had a head that was read within the fresh interval, and is no older than the held one. */
+  function takeSharedHead(head: OpenedReading | undefined): boolean {
+    if (!head || ageOf(head.readAt) > freshMs || head.readAt <= state.readAt()) return false;
+    reading.sharedHead(head.opened, head.readAt, "colo");
+    spreadMs = drawSpread();
+    return state.readAt() >= head.readAt;
+  }
+
+  function drawSpread(): number {
+    return shared.usable() ? random() * SPREAD * freshMs : 0;
+  }
+
+  async function refreshShared(waited: boolean, background: Background): Promise<Loaded> {
+    lookedAt = clock.monotonic();
+    const [[head], claimedAt] = await Promise.all([
+      openShared([HEAD_DOCUMENT]),
+      waited ? -Infinity : shared.claimedAt(),
+    ]);
+    if (takeSharedHead(head)) return refreshChanged("colo", background);
+    if (ageOf(claimedAt) < Math.min(CLAIM_MS_MAX, CLAIM * freshMs)) return { from: "colo", entries: new Map() };
+    if (!breaker.allow()) throw new FingerpostError("unavailable", "Redis is not asked while it is down.");
+    background(shared.claim());
+    return refreshNow(background);
+  }
+
+  /** Brings held services up to a head that was just read: those that another isolate has read already from there. */
+  async function refreshChanged(from: "redis" | "colo", background: Background): Promise<Loaded> {
+    const entries = new Map<string, Entry>();
+    if (from === "colo") {
+      const changed = state.behind(LOAD_SERVICES_MAX);
+      const found = await openShared(documentsOf(changed));
+      changed.forEach((service, index) => takeShared(service, found[index], entries));
+    }
+    const changed = state.behind(LOAD_SERVICES_MAX);
+    if (changed.length === 0 || (from === "colo" && !breaker.allow())) return { from, entries };
+    return { from: "redis", entries: new Map([...entries, ...(await read(documentsOf(changed), background))]) };
+  }
+
+  async function refreshNow(background: Background): Promise<Loaded> {
     const readAt = clock.monotonic();
     const text = await ask(() => store.get(headKey(namespace)));
     headTriedAt = readAt;
     const opened = await opener.open("head", "", text);
     const head = reading.head(opened, readAt);
-    if (head) share("head", "", opened, text, readAt, head, background);
-  }
-
-  /** Leaves what was read to the other isolates of the data centre, as it was read: each verifies it again. */
-  function share(
-    kind: DocumentKind,
-    name: string,
-    opened: Opened | undefined,
-    text: string | undefined,
-    readAt: number,
-    verified: Version,
-    background: Background,
-  ): void {
-    // What is refused, or has expired, must not take the place of something better.
-    if (!colo || text === undefined || opened?.type !== "valid" || opened.expired) return;
-    const entry = { readAt: Math.round(clock.now() - (clock.monotonic() - readAt)), verified, text };
-    background(
-      colo.put(namespace, kind, name, entry).catch((error: unknown) => {
-        log.warn({ namespace, kind, reason: messageOf(error) }, "the colo cache did not take an entry");
-      }),
-    );
-  }
-
-  /** Takes what the colo cache has, as old as it is: its age decides whether it is served. */
-  async function readColo(services: readonly string[]): Promise<Map<string, Entry>> {
-    const entries = new Map<string, Entry>();
-    if (!colo) return entries;
-    const get = async (kind: DocumentKind, name: string) => {
-      const entry = await colo.get(namespace, kind, name);
-      const ageMs = entry ? clock.now() - entry.readAt : 0;
-      if (!entry || ageMs <= -CLOCK_SKEW_MS_MAX) return undefined;
-      const opened = await opener.open(kind, name, entry.text);
-      return { opened, verified: entry.verified, readAt: clock.monotonic() - Math.max(0, ageMs) };
-    };
-    try {
-      const found = Promise.all([get("head", ""), ...services.map((service) => get("service", service))]);
-      const [head, ...snapshots] = await within(clock, COLO_TIMEOUT_MS, "the colo cache", found);
-      if (!head || !reading.sharedHead(head.opened, head.readAt, "colo")) return entries;
-      services.forEach((service, index) => {
-        const snapshot = snapshots[index];
-        const entry = snapshot && reading.snapshot(service, snapshot.opened, snapshot.verified, "colo");
-        if (entry) entries.set(service, entry);
-      });
-    } catch (error) {
-      log.warn({ namespace, reason: messageOf(error) }, "the colo cache did not answer");
-    }
-    return entries;
-  }
-
-  async function refreshNow(background: Background): Promise<Loaded> {
-    await readHead(background);
-    const changed = state.behind(LOAD_SERVICES_MAX);
-    const entries = changed.length === 0 ? new Map<string, Entry>() : await read(documentsOf(changed), background);
-    return { from: "redis", entries };
+    spreadMs = drawSpread();
+    if (!head) return { from: "redis", entries: new Map() };
+    // Where something has changed the head is shared with that.
+    if (state.behind(1).length > 0) return refreshChanged("redis", background);
+    share([[HEAD_DOCUMENT, opened, text]], readAt, head, background);
+    return { from: "redis", entries: new Map() };
   }
 
   async function loadNow(names: readonly string[], background: Background): Promise<Loaded> {
@@ -227,11 +295,21 @@ export function createLoader(options: LoaderOptions): Loader {
   }
 
   async function loadColoNow(names: readonly string[]): Promise<Loaded> {
-    return { from: "colo", entries: await readColo(names) };
+    return { from: "colo", entries: await readShared(names) };
   }
 
   async function loadCatalogNow(background: Background): Promise<Loaded> {
-    return { from: "redis", entries: await read([["catalog", ""]], background) };
+    if (shared.usable()) {
+      const [head, catalog] = await openShared([HEAD_DOCUMENT, CATALOG_DOCUMENT]);
+      takeSharedHead(head);
+      if (catalog && state.head()) reading.catalog(catalog.opened, "colo");
+      const held = state.head();
+      if (held && ageOf(state.readAt()) <= freshMs && state.names.countsCurrent(held)) {
+        return { from: "colo", entries: new Map() };
+      }
+    }
+    if (!breaker.allow()) throw new FingerpostError("unavailable", "Redis is not asked while it is down.");
+    return { from: "redis", entries: await read([CATALOG_DOCUMENT], background) };
   }
 
   /** Whoever waits goes on with what is held, so a defect of our own would show nowhere but here. */
@@ -243,10 +321,14 @@ export function createLoader(options: LoaderOptions): Loader {
   }
 
   return {
-    refresh(background) {
+    refresh(background, waited) {
       const joined = flights.join(HEAD, background);
       if (joined) return joined;
-      if (recently(headTriedAt) || !breaker.allow()) return undefined;
+      if (recently(headTriedAt) || (!waited && ageOf(state.readAt()) < freshMs + spreadMs)) return undefined;
+      if (shared.usable() && ageOf(lookedAt) >= LOOK_MS) {
+        return flights.start([HEAD], background, () => told(refreshShared(waited, background)));
+      }
+      if ((shared.usable() && !waited) || !breaker.allow()) return undefined;
       return flights.start([HEAD], background, () => told(refreshNow(background)));
     },
     revalidating: (background) => flights.join(REVALIDATION, background),
@@ -260,7 +342,7 @@ export function createLoader(options: LoaderOptions): Loader {
       return flights.start(keys, background, () => told(refreshNow(background)));
     },
     loadColo(names, background) {
-      if (!colo) return undefined;
+      if (!shared.usable()) return undefined;
       const [first = ""] = names;
       const joined = names.length === 1 ? flights.join(`c:${first}`, background) : undefined;
       if (joined) return joined;
@@ -283,7 +365,7 @@ export function createLoader(options: LoaderOptions): Loader {
     loadCatalog(background) {
       const joined = flights.join(CATALOG, background);
       if (joined) return joined;
-      if (recently(state.head() ? catalogTriedAt : headTriedAt) || !breaker.allow()) return undefined;
+      if (recently(state.head() ? catalogTriedAt : headTriedAt)) return undefined;
       return flights.start([CATALOG], background, () => told(loadCatalogNow(background)));
     },
     loading: (name) => flights.has(`s:${name}`),
@@ -292,6 +374,6 @@ export function createLoader(options: LoaderOptions): Loader {
   };
 }
 
-function documentsOf(names: readonly string[]): [DocumentKind, string][] {
+function documentsOf(names: readonly string[]): DocumentName[] {
   return names.map((name) => ["service", name]);
 }

@@ -126,7 +126,7 @@ export function createLookups(options: LookupsOptions): Lookups {
   }
 
   function begin(reading: Reading, service: string, background: Background): Joined<Loaded> | undefined {
-    if (reading === "refresh") return loader.refresh(background);
+    if (reading === "refresh") return loader.refresh(background, true);
     if (reading === "catalog") return loader.loadCatalog(background);
     return loader.load([service], background);
   }
@@ -204,8 +204,9 @@ export function createLookups(options: LookupsOptions): Lookups {
     const age = ageOf(state.currentAt(entry));
     if (age > swrMs) return lookupSlowly(service, background, startedAt);
     if (age <= freshMs) return found(entry, "memory", "hit", Infinity);
-    begin(entry.standing.type === "current" ? "refresh" : "load", service, background);
-    return found(entry, "memory", "hit; detail=revalidating", Infinity);
+    const current = entry.standing.type === "current";
+    const begun = current ? loader.refresh(background, false) : loader.load([service], background);
+    return found(entry, "memory", begun ? "hit; detail=revalidating" : "hit", Infinity);
   }
 
   /**
@@ -292,7 +293,8 @@ export function createLookups(options: LookupsOptions): Lookups {
       const head = state.head();
       const read = ageOf(state.readAt()) <= swrMs || state.readAt() >= since;
       if (head && read && state.names.countsCurrent(head)) break;
-      const joined = head && !read && state.names.held() ? loader.refresh(background) : loader.loadCatalog(background);
+      const joined =
+        head && !read && state.names.held() ? loader.refresh(background, true) : loader.loadCatalog(background);
       if (!joined || (!cold && !breaker.closed())) break;
       const loaded = await wait(joined, deadlineOf(joined, cold, startedAt) - clock.monotonic());
       if (!loaded) break;
@@ -301,7 +303,7 @@ export function createLookups(options: LookupsOptions): Lookups {
     }
     const head = state.head();
     if (!head || !state.names.held()) return { type: "nothing" };
-    if (ageOf(state.readAt()) > freshMs) loader.refresh(background);
+    if (ageOf(state.readAt()) > freshMs) loader.refresh(background, false);
     const status = from === "memory" ? "hit" : `fwd=${cold ? "miss" : "stale"}`;
     const currentAt = state.names.complete() ? state.readAt() : -Infinity;
     return { type: "found", head, names: state.names.list(), ...provenance(currentAt, from, status, since) };
@@ -310,7 +312,7 @@ export function createLookups(options: LookupsOptions): Lookups {
   async function ready(background: Background): Promise<boolean> {
     const startedAt = clock.monotonic();
     if (!state.head()) {
-      const joined = loader.refresh(background);
+      const joined = loader.refresh(background, true);
       if (joined) await wait(joined, startedAt + coldBudgetMs - clock.monotonic());
     }
     return state.head() !== undefined;

@@ -22,8 +22,9 @@ export interface Reading {
   head(opened: Opened | undefined, readAt: number): Head | undefined;
   /** The head that another store than Redis had. */
   sharedHead(opened: Opened, readAt: number, from: Origin): Head | undefined;
-  snapshot(service: string, opened: Opened, verified: Version, from: Origin): Entry | undefined;
-  catalog(opened: Opened): void;
+  /** `verified`: the head it was read with, at `readAt`. */
+  snapshot(service: string, opened: Opened, verified: Version, readAt: number, from: Origin): Entry | undefined;
+  catalog(opened: Opened, from: Origin): void;
 }
 
 export interface ReadingOptions {
@@ -97,7 +98,7 @@ export function createReading({ namespace, state, refusals, clock, log }: Readin
       return undefined;
     },
     sharedHead: (opened, readAt, from) => plausibleHead(opened, readAt, from),
-    snapshot(service, opened, verified, from) {
+    snapshot(service, opened, verified, readAt, from) {
       const snapshot = decode("service", service, opened, from, (document) =>
         decodeSnapshot(document, namespace, service),
       );
@@ -105,12 +106,12 @@ export function createReading({ namespace, state, refusals, clock, log }: Readin
       // That a service has ended is not believed for longer than it was said.
       if (opened.expired && snapshot.tombstoneUntil !== undefined) return undefined;
       if (!opened.expired) refusals.accepted("service", service, from);
-      return state.acceptSnapshot(snapshot, opened.document.length, verified, opened.expired);
+      return state.acceptSnapshot(snapshot, opened.document.length, verified, readAt, opened.expired);
     },
-    catalog(opened) {
-      const catalog = decode("catalog", "", opened, "redis", (document) => decodeCatalog(document, namespace));
+    catalog(opened, from) {
+      const catalog = decode("catalog", "", opened, from, (document) => decodeCatalog(document, namespace));
       if (!catalog) return;
-      if (!isExpired(opened)) refusals.accepted("catalog", "", "redis");
+      if (!isExpired(opened)) refusals.accepted("catalog", "", from);
       state.acceptCatalog(catalog, isExpired(opened));
     },
   };

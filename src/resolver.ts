@@ -22,6 +22,7 @@ import { pickRoute } from "./routes/pick.ts";
 import { resolveRoute } from "./routes/resolve.ts";
 import { serviceRoute } from "./routes/service.ts";
 import { servicesRoute } from "./routes/services.ts";
+import { createSharedReadings } from "./shared-readings.ts";
 import { watchRoute } from "./routes/watch.ts";
 import { createSelections } from "./selections.ts";
 import { createTokenBucket } from "./token-bucket.ts";
@@ -157,10 +158,11 @@ function createRoutes({
       namespace,
       state,
       store,
-      colo,
+      shared: createSharedReadings({ namespace, colo, clock, log }),
       breaker,
       revalidations,
       clock,
+      random,
       log,
       freshMs,
       verifier,

@@ -6,7 +6,8 @@ import { createFixture, type Fixture } from "../test/resolver/fixture.ts";
 import { createKeySeal } from "../test/resolver/sealed.ts";
 import { instance } from "../test/support/instance.ts";
 import { publicTextOf, SIGNING_KEY, SIGNING_KEY_NEXT } from "../test/support/signing.ts";
-import type { ColoCache, ColoEntry } from "./store/colo.ts";
+import type { ColoCache } from "./store/colo.ts";
+import type { StoredReading } from "./store/stored-reading.ts";
 
 // Each test is a row of the table in docs/adr/0017: what somebody can do who may write to Redis, or to the colo cache.
 
@@ -255,14 +256,14 @@ describe("a catalog", () => {
 });
 
 describe("the colo cache", () => {
-  const cached = new Map<string, ColoEntry>();
+  const cached = new Map<string, StoredReading>();
   const colo: ColoCache = {
     get: (namespace, kind, name) => Promise.resolve(cached.get(`${namespace} ${kind} ${name}`)),
     put: (namespace, kind, name, entry) => Promise.resolve(void cached.set(`${namespace} ${kind} ${name}`, entry)),
   };
 
   /** One isolate has filled the cache, and changes every entry as told; then another one asks. */
-  async function spoilt(change: (entry: ColoEntry, key: string) => ColoEntry) {
+  async function spoilt(change: (entry: StoredReading, key: string) => StoredReading) {
     cached.clear();
     const filling = await anotherIsolate({ colo });
     await filling.look("web");
@@ -278,9 +279,9 @@ describe("the colo cache", () => {
     expect(good.store.requests).toEqual([]);
 
     for (const change of [
-      (entry: ColoEntry) => ({ ...entry, text: entry.text.replace("web-1", "web-6") }),
-      (entry: ColoEntry) => ({ ...entry, text: entry.text.replace(/^.*\n/, "") }),
-      (entry: ColoEntry, key: string) => (key.includes("service") ? { ...entry, text: stored(API) } : entry),
+      (entry: StoredReading) => ({ ...entry, text: entry.text.replace("web-1", "web-6") }),
+      (entry: StoredReading) => ({ ...entry, text: entry.text.replace(/^.*\n/, "") }),
+      (entry: StoredReading, key: string) => (key.includes("service") ? { ...entry, text: stored(API) } : entry),
     ]) {
       const asking = await spoilt(change);
       expect(await asking.look("web")).toMatchObject({ ...GOOD, source: "redis" });

@@ -1,5 +1,6 @@
-import { SCHEMA_VERSION, type DocumentKind } from "../../contract/document.ts";
-import type { ColoCache, ColoEntry } from "../store/colo.ts";
+import { SCHEMA_VERSION } from "../../contract/document.ts";
+import type { ColoCache, ColoKind } from "../store/colo.ts";
+import { encodeReading, parseReading } from "../store/stored-reading.ts";
 
 /**
  * How long a data centre may keep an entry, in seconds. It is long so that an entry can be last-known-good; whether it
@@ -16,29 +17,17 @@ export interface CacheApi {
 /** A ColoCache on the Cache API. `deployment` keeps apart deployments that share a zone's cache. */
 export function createColoCache(cache: CacheApi, deployment: string): ColoCache {
   // Keys are synthetic, on a host name that cannot exist, so no request from outside can meet one.
-  const urlOf = (namespace: string, kind: DocumentKind, name: string) =>
+  const urlOf = (namespace: string, kind: ColoKind, name: string) =>
     `https://fingerpost.invalid/${[deployment, SCHEMA_VERSION, namespace, kind, name].map(encodeURIComponent).join("/")}`;
   return {
     async get(namespace, kind, name) {
       const response = await cache.match(urlOf(namespace, kind, name));
-      return response === undefined ? undefined : parseEntry(await response.text());
+      return response === undefined ? undefined : parseReading(await response.text());
     },
-    async put(namespace, kind, name, { readAt, verified, text }) {
-      const body = `${readAt} ${verified.epoch} ${verified.revision}\n${text}`;
+    async put(namespace, kind, name, reading) {
       // Without a max-age nothing is stored at all.
       const headers = { "Cache-Control": `public, max-age=${KEPT_SECONDS}`, "Content-Type": "text/plain" };
-      await cache.put(urlOf(namespace, kind, name), new Response(body, { headers }));
+      await cache.put(urlOf(namespace, kind, name), new Response(encodeReading(reading), { headers }));
     },
-  };
-}
-
-function parseEntry(body: string): ColoEntry | undefined {
-  const match = /^(\d{1,16}) (\d{1,16}) (\d{1,16})\n/.exec(body);
-  if (!match) return undefined;
-  const [line, readAt, epoch, revision] = match;
-  return {
-    readAt: Number(readAt),
-    verified: { epoch: Number(epoch), revision: Number(revision) },
-    text: body.slice(line.length),
   };
 }

@@ -1,17 +1,11 @@
 import type { DocumentKind } from "../../contract/document.ts";
-import type { Version } from "../../contract/version.ts";
+import type { StoredReading } from "./stored-reading.ts";
 
-/** A stored document as it was read from Redis, so that another isolate can judge it like a reading of its own. */
-export interface ColoEntry {
-  /** Milliseconds since the epoch: when the reading began. */
-  readonly readAt: number;
-  /** The head it was read with. */
-  readonly verified: Version;
-  readonly text: string;
-}
+/** Besides documents: marks, whose text is empty, by which isolates tell each other what they are doing. */
+export type ColoKind = DocumentKind | "claim" | "copied";
 
-/** What the isolates of one data centre share. It may lose anything at any time. `name` is "" but for services. */
+/** What the isolates of one data centre share. It may lose anything at any time. `name` is "" where a kind has but one. */
 export interface ColoCache {
-  get(namespace: string, kind: DocumentKind, name: string): Promise<ColoEntry | undefined>;
-  put(namespace: string, kind: DocumentKind, name: string, entry: ColoEntry): Promise<void>;
+  get(namespace: string, kind: ColoKind, name: string): Promise<StoredReading | undefined>;
+  put(namespace: string, kind: ColoKind, name: string, reading: StoredReading): Promise<void>;
 }

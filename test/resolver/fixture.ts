@@ -36,19 +36,21 @@ export interface FixtureOptions {
   readonly platform?: Platform;
   readonly watchersMax?: number;
   readonly publicKeys?: readonly string[];
-  readonly colo?: ColoCache;
   /** What is published is stored as this makes it. */
   readonly seal?: SealKey;
+  readonly colo?: ColoCache;
+  /** Another one whose clock, store and publisher this one shares: a further isolate. */
+  readonly beside?: Fixture;
 }
 
 /** A resolver on a manual clock and a store that does as it is told, with the default times. */
 export function createFixture(options: FixtureOptions = {}): Fixture {
-  const clock = createManualClock();
-  const store = createFakeStore();
+  const clock = options.beside?.clock ?? createManualClock();
+  const store = options.beside?.store ?? createFakeStore();
   const seal: SealKey = options.seal ?? ((_key, document) => document);
   const write: Write = (values) =>
     store.write(Object.fromEntries(Object.entries(values).map(([key, text]) => [key, seal(key, text)])));
-  const publisher = createTestPublisher(write, { now: () => clock.now() });
+  const publisher = options.beside?.publisher ?? createTestPublisher(write, { now: () => clock.now() });
   const refused: Refusal[] = [];
   const logged: string[] = [];
   const log = (_fields: object, message: string) => void logged.push(message);
@@ -58,10 +60,10 @@ export function createFixture(options: FixtureOptions = {}): Fixture {
     rateLimit: options.rateLimit ?? {},
     corsOrigins: options.corsOrigins ?? [],
     store,
+    colo: options.colo,
     ...(options.freshness ? { freshness: options.freshness } : {}),
     ...(options.memory ? { memory: options.memory } : {}),
     ...(options.publicKeys ? { publicKeys: options.publicKeys } : {}),
-    ...(options.colo ? { colo: options.colo } : {}),
     onRefused: (refusal) => void refused.push(refusal),
     clock,
     random: options.random ?? (() => 0.5),
