@@ -11,6 +11,7 @@ import { addRegister } from "./commands/register.ts";
 import { addRegistrar } from "./commands/registrar.ts";
 import { addResolver } from "./commands/resolver.ts";
 import { addStatus } from "./commands/status.ts";
+import { addWatch } from "./commands/watch.ts";
 import { ConfigError } from "./config/load.ts";
 
 const EXIT_FAILED = 1;
@@ -34,6 +35,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     addDev,
     addRegister,
     addLookup,
+    addWatch,
     addLs,
     addStatus,
     addGuard,

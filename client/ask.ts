@@ -3,7 +3,7 @@ import { ResolveError, type ResolveErrorCode } from "./errors.ts";
 import type { Settings } from "./options.ts";
 
 /** Characters of one answer: some tens of thousands of instances. More is no answer of a resolver. */
-const ANSWER_CHARACTERS_MAX = 16 * 1024 * 1024;
+export const ANSWER_CHARACTERS_MAX = 16 * 1024 * 1024;
 /** What a resolver may at most make its callers wait, whatever it says. */
 const RETRY_AFTER_MS_MAX = 60_000;
 const RETRY_AFTER_MS_DEFAULT = 1000;
@@ -35,9 +35,8 @@ const CODES: Readonly<Record<number, ResolveErrorCode>> = {
 
 /** Asks the resolver once. Throws ResolveError; gives plain values only, which on Workers any request may use. */
 export async function ask(settings: Settings, path: string, etag: string | undefined): Promise<Heard> {
-  const { url, token, timeoutMs } = settings;
-  const headers = new Headers({ Accept: "application/json" });
-  if (token !== undefined) headers.set("Authorization", `Bearer ${token}`);
+  const { url, timeoutMs } = settings;
+  const headers = headersFor(settings, "application/json");
   if (etag !== undefined) headers.set("If-None-Match", etag);
   const signal = AbortSignal.timeout(timeoutMs);
   try {
@@ -57,6 +56,12 @@ export async function ask(settings: Settings, path: string, etag: string | undef
   }
 }
 
+export function headersFor({ token }: Settings, accept: string): Headers {
+  const headers = new Headers({ Accept: accept });
+  if (token !== undefined) headers.set("Authorization", `Bearer ${token}`);
+  return headers;
+}
+
 function toldBy({ headers }: Response, etag: string | undefined): Told {
   const source = headers.get("Fingerpost-Source") ?? "";
   return {
@@ -67,7 +72,7 @@ function toldBy({ headers }: Response, etag: string | undefined): Told {
   };
 }
 
-function refusalOf({ status, headers }: Response, text: string): ResolveError {
+export function refusalOf({ status, headers }: Response, text: string): ResolveError {
   const code = CODES[status] ?? "unavailable";
   const retryAfterSeconds = wholeNumber(headers.get("Retry-After"));
   const retryAfterMs =
@@ -91,7 +96,7 @@ function detailOf(text: string): string | undefined {
   return undefined;
 }
 
-function parseAnswer(text: string, path: string): ServiceAnswer {
+export function parseAnswer(text: string, path: string): ServiceAnswer {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -123,7 +128,7 @@ function isInstance(json: unknown): boolean {
   );
 }
 
-async function readText(response: Response): Promise<string> {
+export async function readText(response: Response): Promise<string> {
   if (!response.body) return "";
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
@@ -143,6 +148,6 @@ function wholeNumber(text: string | null): number | undefined {
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }

@@ -6,6 +6,7 @@ import { createLookup, type Resolved } from "./lookup.ts";
 import { readOptions, type ClientOptions } from "./options.ts";
 import { lookupPath, type Filters } from "./request.ts";
 import { fetchFromOne } from "./service-fetch.ts";
+import { watchPath, type Watched } from "./watch.ts";
 
 export interface PickFilters extends Filters {
   /** Equal keys get the same instance, as long as it is there (rendezvous hashing). Without it: weighted random. */
@@ -21,6 +22,11 @@ export interface ServiceRequestInit extends RequestInit {
   readonly filters?: PickFilters;
 }
 
+export interface WatchFilters extends Filters {
+  /** Ends the watch. */
+  readonly signal?: AbortSignal;
+}
+
 /** All calls throw ResolveError. */
 export interface Client {
   /** The instances of a service that match. A known service may have none. */
@@ -30,6 +36,11 @@ export interface Client {
    * fresh it costs no request. Throws `no_instance` when none matches.
    */
   pick(service: string, filters?: PickFilters): Promise<Picked>;
+  /**
+   * What is known of a service, and again each time that it changes, over one connection that is made again when it
+   * breaks. Leaving the loop, or `signal`, ends it. Throws, at the next step, only what another try would not mend.
+   */
+  watch(service: string, filters?: WatchFilters): AsyncIterable<Watched>;
   /**
    * Sends an HTTP request to one instance, as the global `fetch` does, and to up to two others when a connection fails
    * and the request may be sent again. `path` begins with a slash. The resolver's token is not sent along.
@@ -60,6 +71,9 @@ export function createClient(options: ClientOptions): Client {
       const instance = pick(instances, key, settings.random);
       if (!instance) throw noInstance(service);
       return { ...answer, instance };
+    },
+    watch(service, { signal, ...filters } = {}) {
+      return watchPath(settings, lookupPath(settings.namespace, service, filters), signal);
     },
     async fetch(service, path, { filters: { key, ...filters } = {}, ...init } = {}) {
       checkPath(path);

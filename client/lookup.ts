@@ -102,6 +102,6 @@ export function createLookup(settings: Settings): (path: string) => Promise<Reso
   };
 }
 
-function isOlder(a: Version, b: Version): boolean {
+export function isOlder(a: Version, b: Version): boolean {
   return a.epoch < b.epoch || (a.epoch === b.epoch && a.revision < b.revision);
 }

@@ -1,7 +1,7 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,8 +11,10 @@ import { systemClock } from "../../kernel/clock.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { createLog } from "../../node/log.ts";
 import { runRegistrar, type Registrar } from "../../registrar/run.ts";
+import { answerOf, playResolver } from "../client/resolver.ts";
 import { PROJECT_DIR } from "../support/dev.ts";
 import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
+import { instance } from "../support/instance.ts";
 import { until } from "../support/until.ts";
 
 const TOKEN = "the-command-lines-tests";
@@ -24,6 +26,7 @@ const COMMANDS = [
   "dev",
   "register",
   "lookup",
+  "watch",
   "ls",
   "status",
   "guard",
@@ -108,6 +111,40 @@ describe("the command line", () => {
     expect(code).toBe(1);
     expect(stderr).toContain("http://127.0.0.1:1");
   });
+});
+
+it("watch prints a line a change, and ends with 0 when it is stopped", async () => {
+  const resolver = await playResolver();
+  const answer = (revision: number, ids: readonly string[]) =>
+    `event: service\ndata: ${JSON.stringify(
+      answerOf(
+        "web",
+        ids.map((id) => instance(id)),
+        { revision },
+      ),
+    )}\n\n`;
+  let stream: ServerResponse | undefined;
+  resolver.play((_request, response) => {
+    stream = response.writeHead(200, { "Content-Type": "text/event-stream" });
+    stream.write(answer(7, ["a", "b"]));
+  });
+  const child = spawn(
+    process.execPath,
+    [join(PROJECT_DIR, "cli/main.ts"), "watch", "web", "--tag", "blue", "--resolver", resolver.url],
+    { cwd: folder, env: { PATH: process.env["PATH"] }, stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const next = async () => String((await lines.next()).value);
+  expect(await next()).toBe("revision 7: 2 instances +a +b");
+  stream?.write(answer(8, ["b", "c"]));
+  expect(await next()).toBe("revision 8: 2 instances +c -a");
+  stream?.write("event: unknown\ndata: {}\n\n");
+  expect(await next()).toBe('there is no service "web"');
+  expect(resolver.seen[0]?.path).toBe("/v1/namespaces/default/services/web/watch?tag=blue");
+  child.kill("SIGINT");
+  expect(await exited).toBe(0);
+  await resolver.close();
 });
 
 describe("with a registrar", () => {

@@ -50,7 +50,7 @@ afterEach(async () => {
 /** The client's own files in a real workerd, without Node's modules: whatever else they import fails to load. */
 async function start(bindings: Record<string, string>): Promise<{ url: string; port: number }> {
   const own = readdirSync(join(ROOT, "client")).filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"));
-  const files = [...own.map((file) => `client/${file}`), "contract/pick.ts"];
+  const files = [...own.map((file) => `client/${file}`), "contract/pick.ts", "contract/watch.ts"];
   miniflare = new Miniflare(
     convertV4MiniflareOptions({
       name: "functions",

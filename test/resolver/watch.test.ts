@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { createClient } from "../../client/index.ts";
 import { runGateway, type Gateway } from "../../gateway/run.ts";
 import type { ServiceAnswer } from "../../contract/http.ts";
 import { systemClock } from "../../kernel/clock.ts";
@@ -138,6 +139,19 @@ it("a long poll is answered by a change of its service, and by none of another",
   const changed = await change("web");
   const answer = (await (await poll).json()) as ServiceAnswer;
   expect(answer.instances.map(({ id }) => id)).toEqual([changed]);
+});
+
+it("the client's watch follows a service", async () => {
+  const client = createClient({ url: worker.url });
+  let wanted: string | undefined;
+  const met: string[] = [];
+  for await (const state of client.watch("web")) {
+    const id = state.type === "found" ? state.instances[0]?.id : undefined;
+    if (id !== undefined && id === wanted) met.push(id);
+    if (met.length === 2) break;
+    if (id === wanted || wanted === undefined) wanted = await change("web");
+  }
+  expect(met).toEqual([`web-${changes - 1}`, `web-${changes}`]);
 });
 
 it("a stream says when Redis is gone and when it is back, and ends for neither", async () => {
