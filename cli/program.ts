@@ -5,6 +5,7 @@ import { addDev } from "./commands/dev.ts";
 import { addEtcdSetup } from "./commands/etcd-setup.ts";
 import { addGateway } from "./commands/gateway.ts";
 import { addGuard } from "./commands/guard.ts";
+import { addKeys } from "./commands/keys.ts";
 import { addLookup } from "./commands/lookup.ts";
 import { addLs } from "./commands/ls.ts";
 import { addRegister } from "./commands/register.ts";
@@ -29,6 +30,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   // a lookup does not wait for gRPC to load.
   for (const add of [
     addEtcdSetup,
+    addKeys,
     addRegistrar,
     addGateway,
     addResolver,

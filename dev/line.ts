@@ -4,6 +4,8 @@ import { claimPort, sayWhySlow, startPart, type Context } from "./context.ts";
 import { untilDemoAtEdge } from "./demo/at-edge.ts";
 import { demoInstances } from "./demo/services.ts";
 import { startHttpPart } from "./http-part.ts";
+import { generateSigningKey, parseSigningKey, publicKeyText } from "../registrar/signing/key.ts";
+import type { Environment } from "./external.ts";
 import { newPassword, sha256Hex } from "./password.ts";
 import { provideEtcdStore, provideRestStore, type EtcdStore, type RestStore } from "./stores.ts";
 import type { Part } from "./supervisor.ts";
@@ -43,9 +45,10 @@ export async function startLine(given: Context, { demo }: { readonly demo: boole
   await settled([...storing, bundling], failure.signal);
   const [etcd, rest, bundle] = [await storing[0], await storing[1], await bundling];
 
+  const signing = newSigning(rest);
   const starting = [
-    guarded(startRegistrar(context, etcd, rest)),
-    guarded(startResolver(context, bundle, rest)),
+    guarded(startRegistrar(context, etcd, rest, signing)),
+    guarded(startResolver(context, bundle, rest, signing)),
   ] as const;
   await settled(starting, failure.signal);
   const [registrar, resolver] = [await starting[0], await starting[1]];
@@ -63,7 +66,21 @@ async function settled(work: readonly Promise<unknown>[], failure: AbortSignal):
   failure.throwIfAborted();
 }
 
-async function startRegistrar(context: Context, etcd: EtcdStore, rest: RestStore): Promise<Service> {
+/** The variables of a key of this run, and of what it signs. */
+interface Signing {
+  readonly registrar: Environment;
+  readonly resolver: Environment;
+}
+
+/** Nothing is signed in a Redis that is not ours: others may publish there, or read. */
+function newSigning(rest: RestStore): Signing {
+  if (!rest.own) return { registrar: {}, resolver: {} };
+  const key = generateSigningKey();
+  const resolver = { FINGERPOST_PUBLIC_KEYS: publicKeyText(parseSigningKey(key)) };
+  return { registrar: { FINGERPOST_SIGNING_KEY: key, ...resolver }, resolver };
+}
+
+async function startRegistrar(context: Context, etcd: EtcdStore, rest: RestStore, signing: Signing): Promise<Service> {
   const { runDir, clock, say } = context;
   const port = await claimPort(context, "the registrar", REGISTRAR_PORT);
   const url = `http://127.0.0.1:${port}`;
@@ -75,6 +92,7 @@ async function startRegistrar(context: Context, etcd: EtcdStore, rest: RestStore
     FINGERPOST_LISTEN: `127.0.0.1:${port}`,
     FINGERPOST_TOKEN: token,
     FINGERPOST_STATE_DIR: join(runDir, "registrar"),
+    ...signing.registrar,
   };
   const args = ["registrar"];
   const about = `It keeps trying, with etcd at ${etcd.url} and Redis at ${rest.url}.`;
@@ -86,7 +104,7 @@ async function startRegistrar(context: Context, etcd: EtcdStore, rest: RestStore
   return { url, token, part };
 }
 
-async function startResolver(context: Context, bundle: string, rest: RestStore): Promise<Service> {
+async function startResolver(context: Context, bundle: string, rest: RestStore, signing: Signing): Promise<Service> {
   const { runDir, clock, say } = context;
   const port = await claimPort(context, "the resolver", RESOLVER_PORT);
   const url = `http://127.0.0.1:${port}`;
@@ -98,6 +116,7 @@ async function startResolver(context: Context, bundle: string, rest: RestStore):
     FINGERPOST_KEYS: `dev=${sha256Hex(token)}`,
     UPSTASH_REDIS_REST_URL: rest.url,
     UPSTASH_REDIS_REST_TOKEN: rest.readOnlyToken,
+    ...signing.resolver,
   };
   const onSlow = sayWhySlow(context, "the resolver", `It keeps trying, with Redis at ${rest.url}.`);
   const part = await startPart(context, "resolver", (signal) =>

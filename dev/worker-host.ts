@@ -11,6 +11,8 @@ import { hasParentDeathSignal } from "./child.ts";
  * secrets from the environment. Ends on SIGTERM, and when the process that started it is gone.
  */
 const SECRETS = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "FINGERPOST_KEYS"] as const;
+/** Set where this run signs what it publishes. */
+const PUBLIC_KEYS = "FINGERPOST_PUBLIC_KEYS";
 
 function required(name: string): string {
   const value = process.env[name];
@@ -41,7 +43,7 @@ const miniflare = new Miniflare(
     rootPath: dirname(scriptPath),
     modules: true,
     scriptPath,
-    bindings: Object.assign({}, bindings, secrets),
+    bindings: Object.assign({}, bindings, secrets, { [PUBLIC_KEYS]: process.env[PUBLIC_KEYS] ?? "" }),
     host: "127.0.0.1",
     port: Number(required("FINGERPOST_DEV_PORT")),
     // Without this, miniflare asks a server on the internet for what `request.cf` is to hold.

@@ -19,6 +19,7 @@ import { startPublisher, type Publisher } from "./publisher/publisher.ts";
 import { createDirectStore } from "./publisher/redis-direct.ts";
 import { createUpstashStore } from "./publisher/redis-upstash.ts";
 import type { SnapshotStore } from "./publisher/store.ts";
+import { createSigning } from "./signing/signing.ts";
 import type { StaticRegistration } from "./static/parse.ts";
 import { createStaticRegistrations } from "./static/static.ts";
 
@@ -58,6 +59,13 @@ export interface RegistrarConfig {
   readonly checkCa?: string | undefined;
   /** Where what is registered outlives this process; left out: nowhere. */
   readonly stateDir?: string | undefined;
+  /** Signs what is published: a line of base64, as `fingerpost keys generate` makes it. Left out, nothing does. */
+  readonly signingKey?: string | undefined;
+  /**
+   * A publisher that takes over goes on only from what was signed with one of these, or with its own key. Left out or
+   * empty, from everything.
+   */
+  readonly publicKeys?: readonly string[] | undefined;
   /** Take over a Redis that another etcd's publisher still keeps alive. */
   readonly adopt: boolean;
   /** Deregister every instance on the way out. */
@@ -99,6 +107,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
     throw new FingerpostError("invalid_argument", `Listening on ${host}, which others can reach, needs a token.`);
   }
   const name = processName(port, random);
+  const signing = config.role === "agent" ? {} : await createSigning(config, clock);
   const store = config.role === "agent" ? undefined : createStore(config, dependencies);
   let publisher: Publisher | undefined;
 
@@ -217,6 +226,7 @@ export async function runRegistrar(config: RegistrarConfig, dependencies: Regist
       namespaces: [config.namespace],
       adopt: config.adopt,
       ...given({ auditIntervalSeconds: config.auditIntervalSeconds, guard: config.guard }),
+      ...signing,
       randomBytes,
       clock,
       random,

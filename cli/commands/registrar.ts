@@ -88,6 +88,8 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
     checkConcurrency: number(values, "registrar.check_concurrency"),
     checkCa,
     stateDir,
+    signingKey: textOrUndefined(values, "signing.key"),
+    publicKeys: list(values, "signing.public_keys"),
     adopt: flag(values, "registrar.adopt"),
     leave: flag(values, "registrar.leave"),
     services,

@@ -61,15 +61,6 @@ export const resolverSettings: readonly Setting[] = [
     processes: ["resolver"],
   },
   {
-    path: "resolver.public_keys",
-    env: "FINGERPOST_PUBLIC_KEYS",
-    flag: "--public-keys <keys>",
-    kind: "list",
-    schema: textList,
-    help: "public keys of the registrar's signing keys: only what was signed with one of them is served",
-    processes: ["resolver"],
-  },
-  {
     path: "resolver.open",
     env: "FINGERPOST_OPEN",
     flag: "--open",

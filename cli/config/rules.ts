@@ -1,5 +1,7 @@
 import * as v from "valibot";
+import { parsePublicKey } from "../../contract/signature.ts";
 import { isLoopback, parseListenAddress } from "../../node/listen.ts";
+import { isSigningKey, SIGNING_KEY_RULE } from "../../registrar/signing/key.ts";
 
 // What the values of settings must be. Messages end a sentence that begins with the place the value was set.
 
@@ -60,3 +62,19 @@ export const whole = (least: number, most: number, unit: string) =>
   );
 
 export const textList = v.array(text, "must be an array of strings");
+
+export const signingKey = v.pipe(text, v.check(isSigningKey, SIGNING_KEY_RULE));
+
+export const publicKeyList = v.pipe(
+  v.array(
+    v.pipe(
+      text,
+      v.check(
+        (key) => parsePublicKey(key) !== undefined,
+        "must be an Ed25519 public key in one line of base64, as fingerpost keys prints it",
+      ),
+    ),
+    "must be an array of strings",
+  ),
+  v.maxLength(16, "must hold at most 16 keys: two are enough for a rotation"),
+);

@@ -1,7 +1,7 @@
 import type * as v from "valibot";
 
 /** The processes and commands that read fingerpost.toml. */
-export type ProcessName = "registrar" | "gateway" | "resolver" | "etcd-setup";
+export type ProcessName = "registrar" | "gateway" | "resolver" | "etcd-setup" | "keys";
 
 /**
  * One setting: where it stands in fingerpost.toml (`section.key`, or a bare key at the top), the environment variable

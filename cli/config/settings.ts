@@ -3,7 +3,17 @@ import { nameSchema } from "../../contract/names.ts";
 import { LOG_LEVELS } from "../../node/log.ts";
 import { registrarSettings } from "./registrar-settings.ts";
 import { resolverSettings } from "./resolver-settings.ts";
-import { bearer, httpUrl, listenAddress, redisUrl, secureUrl, text, whole } from "./rules.ts";
+import {
+  bearer,
+  httpUrl,
+  listenAddress,
+  publicKeyList,
+  redisUrl,
+  secureUrl,
+  signingKey,
+  text,
+  whole,
+} from "./rules.ts";
 import type { ProcessName, Setting } from "./setting.ts";
 
 const all: readonly ProcessName[] = ["registrar", "gateway", "resolver"];
@@ -143,6 +153,26 @@ export const settings: readonly Setting[] = [
     help: "redis://user:password@host:port of a Redis user that may only read",
     secret: true,
     processes: ["gateway"],
+  },
+  {
+    path: "signing.key",
+    env: "FINGERPOST_SIGNING_KEY",
+    kind: "text",
+    schema: signingKey,
+    help: "private key that signs what is published, as fingerpost keys generate makes it; left out, nothing is signed",
+    secret: true,
+    processes: ["registrar", "keys"],
+  },
+  {
+    path: "signing.public_keys",
+    env: "FINGERPOST_PUBLIC_KEYS",
+    kind: "list",
+    schema: publicKeyList,
+    default: [],
+    help: "public keys, separated by commas: a resolver serves only what one of them signed, a publisher takes over only that",
+    // Not that they are; but what was set by mistake may be, and is not to be shown.
+    secret: true,
+    processes: ["registrar", "resolver"],
   },
   ...(["registrar", "gateway", "resolver"] as const).map((process, index): Setting => ({
     path: `${process}.listen`,

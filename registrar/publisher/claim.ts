@@ -1,10 +1,13 @@
 import { decodeCatalog } from "../../contract/catalog.ts";
 import { SCHEMA_VERSION } from "../../contract/document.ts";
+import { openDocument, SEAL_FORMAT, sealFormatOf } from "../../contract/envelope.ts";
 import { decodeHead, encodeHead, EPOCH_AHEAD_MS_MAX, type Head } from "../../contract/head.ts";
 import { isName } from "../../contract/names.ts";
 import { catalogKey, headKey } from "../../contract/redis-keys.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../node/log.ts";
+import { HEAD_LIFE_MS, type Seal } from "../signing/seal.ts";
+import type { Belief } from "./belief.ts";
 import type { Published } from "./published.ts";
 import { commit, FOREIGN_GUARD, headGuard } from "./commit-script.ts";
 import { readText } from "./read-script.ts";
@@ -34,6 +37,8 @@ export interface ClaimOptions {
   readonly epochOwn: number;
   /** Take over from the living publisher of another etcd. */
   readonly adopt: boolean;
+  readonly seal: Seal;
+  readonly belief: Belief;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -56,23 +61,33 @@ export type ClaimResult =
  * or etcd cannot be reached, with the claim made or not; it may simply be tried again.
  */
 export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult> {
-  const { namespace, store, leadership, epochOwn, adopt, clock, log } = options;
+  const { namespace, store, leadership, epochOwn, adopt, seal, belief, clock, log } = options;
   const { text, guard } = await readText(store, headKey(namespace));
   const nowRedisMs = await store.timeMs();
+  const format = text === undefined ? undefined : sealFormatOf(text);
+  if (format !== undefined && format > SEAL_FORMAT) {
+    return {
+      type: "refused",
+      reason: `Redis holds documents signed in format ${format}, this build's is ${SEAL_FORMAT}`,
+    };
+  }
   const schema = text === undefined ? undefined : schemaOf(text);
   if (schema !== undefined && schema > SCHEMA_VERSION) {
     return { type: "refused", reason: `Redis holds schema ${schema}, this build writes ${SCHEMA_VERSION}` };
   }
   if (guard === FOREIGN_GUARD) log.warn({ namespace }, "What Redis holds for a head is none, and is replaced");
-  const stored = text === undefined ? undefined : readHead(text, namespace, nowRedisMs, log);
-  if (stored && stored.identity !== leadership.identity && !adopt) {
-    if (nowRedisMs - stored.heartbeatAt < OWNER_ALIVE_MS) {
+  const found = text === undefined ? undefined : readHead(text, namespace, nowRedisMs, log);
+  // Also when it is not to be believed: the strange key may be that of another deployment, whose Redis this is.
+  if (found && found.identity !== leadership.identity && !adopt) {
+    if (nowRedisMs - found.heartbeatAt < OWNER_ALIVE_MS) {
       return { type: "refused", reason: "Redis belongs to the publisher of another etcd, which is alive" };
     }
   }
   if (!(await leadership.verify())) return { type: "deposed" };
 
-  const epochLeast = Math.max(stored?.epoch ?? 0, epochOwn, leadership.revision) + 1;
+  const stored = found && text !== undefined && (await belief("head", namespace, "", text)) ? found : undefined;
+  if (found && !stored) log.warn({ namespace }, "The head in Redis is signed with no known key: nothing is taken over");
+  const epochLeast = Math.max(found?.epoch ?? 0, epochOwn, leadership.revision) + 1;
   const head: Head = {
     ...(stored ?? headOfNothing(namespace)),
     identity: leadership.identity,
@@ -81,11 +96,11 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
     // A predecessor's clock may have been ahead: a confirmation from the future would not be seen to advance.
     confirmedAt: Math.min(stored?.confirmedAt ?? 0, clock.now()),
   };
-  const claim = encodeHead(head);
+  const claim = seal("head", namespace, "", encodeHead(head), HEAD_LIFE_MS);
   const result = await commit(store, { headKey: headKey(namespace), guard, writes: [], head: claim });
   if (result === "refused") return { type: "contended" };
   // Only now that nobody else can write is what there is all that will be there.
-  const services = stored ? await readServices(store, stored, log) : new Map<string, number>();
+  const services = stored ? await readServices(stored, options) : new Map<string, number>();
   const lastBeatMs = stored?.heartbeatAt;
   return { type: "claimed", published: { head, guard: headGuard(claim), services, catalogStale: true }, lastBeatMs };
 }
@@ -105,12 +120,13 @@ function headOfNothing(namespace: string): Omit<Head, "identity" | "epoch" | "he
 }
 
 /** The names of all services whose snapshots may be in Redis. */
-async function readServices(store: SnapshotStore, head: Head, log: Log): Promise<Map<string, number>> {
+async function readServices(head: Head, { store, belief, log }: ClaimOptions): Promise<Map<string, number>> {
   const { namespace } = head;
   const names = head.ring.entries.map(([, service]) => service);
   const { text } = await readText(store, catalogKey(namespace));
   if (text !== undefined) {
     try {
+      if (!(await belief("catalog", namespace, "", text))) throw new Error("it is signed with no known key");
       names.push(...decodeCatalog(text, namespace).services.keys());
     } catch {
       log.warn({ namespace }, "The catalog in Redis cannot be read, and is written again");
@@ -137,7 +153,7 @@ function readHead(text: string, namespace: string, nowRedisMs: number, log: Log)
 
 function schemaOf(text: string): number | undefined {
   try {
-    const json: unknown = JSON.parse(text);
+    const json: unknown = JSON.parse(openDocument(text).document);
     const schema = typeof json === "object" && json !== null && "schema" in json ? json.schema : undefined;
     return typeof schema === "number" ? schema : undefined;
   } catch {

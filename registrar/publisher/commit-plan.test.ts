@@ -4,6 +4,7 @@ import type { Head } from "../../contract/head.ts";
 import { catalogKey, serviceKey } from "../../contract/redis-keys.ts";
 import { decodeSnapshot, type Instance } from "../../contract/snapshot.ts";
 import { instance } from "../../test/support/instance.ts";
+import { unsealed } from "../signing/seal.ts";
 import { planCommit, type CommitInput, type PlannedRequest } from "./commit-plan.ts";
 import { COMMIT_SCRIPT, headGuard } from "./commit-script.ts";
 import type { Published } from "./published.ts";
@@ -50,6 +51,7 @@ function planOf(input: Partial<CommitInput>) {
     nowMs: NOW_MS,
     confirmedAt: NOW_MS - 5,
     catalogDue: false,
+    seal: unsealed,
     ...input,
   });
 }

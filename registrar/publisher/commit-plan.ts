@@ -1,6 +1,7 @@
 import type { Hold } from "../../contract/holds.ts";
 import type { Instance } from "../../contract/snapshot.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
+import type { Seal } from "../signing/seal.ts";
 import type { HeadGuard, Write } from "./commit-script.ts";
 import { announcement, endCommit, type Published } from "./published.ts";
 import { createBatch, isOversized } from "./request-size.ts";
@@ -55,6 +56,7 @@ export interface CommitInput {
   readonly confirmedAt: number;
   /** The catalog is written if it is stale, and not only when it must be. */
   readonly catalogDue: boolean;
+  readonly seal: Seal;
 }
 
 /** One service serialised. */
@@ -68,11 +70,11 @@ interface Change {
 type Outcome = "made" | "too_large";
 
 export function planCommit(input: CommitInput): CommitPlan {
-  const { published, etcdRevision, nowMs } = input;
+  const { published, etcdRevision, nowMs, seal } = input;
   const { namespace, epoch } = published.head;
   const isFill = input.type === "fill";
   const revisionNext = Math.max(etcdRevision, input.revisionMin, published.head.revision + 1);
-  const stamp: SnapshotStamp = { namespace, epoch, revision: revisionNext, etcdRevision, nowMs };
+  const stamp: SnapshotStamp = { namespace, epoch, revision: revisionNext, etcdRevision, nowMs, seal };
   const queue = [...input.changed];
   let position = 0;
   /** Serialised, with no place in the request before. */
@@ -150,6 +152,7 @@ export function planCommit(input: CommitInput): CommitPlan {
       confirmedAt: input.confirmedAt,
       catalogDue: input.catalogDue,
       catalogForced,
+      seal,
     });
     current = batched;
     writesCatalog = ended.catalog !== undefined;
@@ -162,7 +165,7 @@ export function planCommit(input: CommitInput): CommitPlan {
     const announces = !isLast && queue.some((service) => !published.services.has(service));
     // A publisher that dies between two requests leaves services that no head tells of. Their names are written before
     // them, with the revision that is still the head's, so that whoever claims next finds them and ends those it must.
-    if (announces) yield { writes: [announcement(published, queue)] };
+    if (announces) yield { writes: [announcement(published, queue, seal)] };
     while (!isLast) {
       yield* send(batched);
       ({ batch, batched, isLast } = nextBatch());

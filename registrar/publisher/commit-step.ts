@@ -8,6 +8,7 @@ import { commit } from "./commit-script.ts";
 import type { Published } from "./published.ts";
 import type { RedisAudit } from "./redis-audit.ts";
 import { isTooLarge } from "./redis-errors.ts";
+import type { Renewals } from "./renewals.ts";
 import type { SnapshotStore } from "./store.ts";
 
 /** After so many failed tries of a snapshot that is a request by itself, what else there is goes first. */
@@ -38,13 +39,14 @@ export interface CommitParts {
   readonly store: SnapshotStore;
   readonly backlog: Backlog;
   readonly audit: RedisAudit;
+  readonly renewals: Renewals;
   readonly clock: Pick<Clock, "monotonic">;
   readonly log: Log;
 }
 
 /** Tries the next request of a commit, and tells backlog and audit what became of it. */
 export async function stepCommit(under: Commit, parts: CommitParts): Promise<CommitStep> {
-  const { namespace, store, backlog, audit, clock } = parts;
+  const { namespace, store, backlog, audit, renewals, clock } = parts;
   const { plan, requestedAtMs, failures } = under;
   const { writes, head } = plan.request();
   let result: Awaited<ReturnType<typeof commit>>;
@@ -65,6 +67,7 @@ export async function stepCommit(under: Commit, parts: CommitParts): Promise<Com
   }
   if (result === "refused") return { type: "refused" };
   audit.wrote(writes, requestedAtMs);
+  renewals.wrote(writes);
   for (const { key, value } of writes) {
     const service = serviceOfKey(namespace, key);
     if (service !== undefined) backlog.written(service, Buffer.byteLength(value), clock.monotonic());

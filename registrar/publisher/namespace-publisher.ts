@@ -4,6 +4,7 @@ import { sleep, type Clock } from "../../kernel/clock.ts";
 import { FingerpostError, messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
+import { unsealed, type Seal } from "../signing/seal.ts";
 import { createBacklog } from "./backlog.ts";
 import { WAIT_ASKED_MS_MAX } from "./bounded-store.ts";
 import type { CatalogState } from "./catalog-state.ts";
@@ -15,7 +16,9 @@ import { createGuard, type Guard, type GuardHooks } from "./guard/guard.ts";
 import type { GuardSettings } from "./guard/limits.ts";
 import { createTakeover } from "./guard/takeover.ts";
 import type { Published } from "./published.ts";
+import { believeAll, type Belief } from "./belief.ts";
 import { createRedisAudit, type RedisAuditReport } from "./redis-audit.ts";
+import { createRenewals, noRenewals } from "./renewals.ts";
 import type { SnapshotStore } from "./store.ts";
 import { createWaker } from "./waker.ts";
 
@@ -47,6 +50,10 @@ export interface NamespacePublisherOptions extends PublishHooks {
   /** In which every key in Redis is compared once with what was written there. */
   readonly auditIntervalMs: number;
   readonly guardSettings: GuardSettings;
+  /** Signs what is published; left out, nothing does. */
+  readonly seal?: Seal;
+  /** What of an earlier leader is gone on from; left out, everything. */
+  readonly belief?: Belief;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -101,10 +108,12 @@ export interface NamespacePublisher {
 }
 
 export function createNamespacePublisher(options: NamespacePublisherOptions): NamespacePublisher {
+  const { seal = unsealed, belief = believeAll } = options;
   const { namespace, catalog, store, adopt, clock, random, log, onPublish, onPublishLag, onRedisDifference } = options;
   const waker = createWaker();
   const backlog = createBacklog();
   const audit = createRedisAudit({ namespace, store, intervalMs: options.auditIntervalMs, clock, random });
+  const renewals = options.seal ? createRenewals({ namespace, clock, random }) : noRenewals;
   let state: State = { type: "unclaimed" };
   let running = false;
   let beatDue = false;
@@ -124,7 +133,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     settings: options.guardSettings,
     published: () => published?.head.instances ?? 0,
   });
-  const takeover = createTakeover(guard, { namespace, store, catalog, clock, log });
+  const takeover = createTakeover(guard, { namespace, store, catalog, belief, clock, log });
   const flushWaiters: (() => void)[] = [];
 
   /** One move of the state machine. */
@@ -151,7 +160,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
 
   async function claim(leadership: Leadership): Promise<void> {
     const epochOwn = published?.head.epoch ?? 0;
-    const result = await claimNamespace({ namespace, store, leadership, epochOwn, adopt, clock, log });
+    const result = await claimNamespace({ namespace, store, leadership, epochOwn, adopt, seal, belief, clock, log });
     switch (result.type) {
       case "deposed":
         state = { type: "deposed" };
@@ -168,6 +177,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       case "claimed": {
         published = result.published;
         audit.reset();
+        renewals.reset();
         if (headDiffers) onRedisDifference?.("head");
         headDiffers = false;
         const { epoch, revision, complete } = published.head;
@@ -187,6 +197,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     const due = backlog.due(nowMs);
     if (audit.dueAtMs() <= nowMs) return checkPage(from);
     if (due.size > 0 || beatDue) {
+      if (renewals.takeCatalog()) from = withCatalogDue(from);
       state = { type: "live", published: from, commit: plan(from, "changes", due) };
       return;
     }
@@ -214,6 +225,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       nowMs: clock.now(),
       confirmedAt: Math.max(confirmedAt, from.head.confirmedAt),
       catalogDue: clock.monotonic() - catalogWrittenAtMs >= CATALOG_INTERVAL_MS,
+      seal,
     });
     let receivedAtMs: number | undefined;
     if (type === "changes") for (const at of changed.values()) receivedAtMs = Math.min(at, receivedAtMs ?? at);
@@ -224,7 +236,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
   /** Makes the next request of a commit. Nothing else moves the state while one is under way. */
   async function advance(under: Commit): Promise<void> {
     const { plan: commitPlan, receivedAtMs } = under;
-    const outcome = await stepCommit(under, { namespace, store, backlog, audit, clock, log });
+    const outcome = await stepCommit(under, { namespace, store, backlog, audit, renewals, clock, log });
     if ("error" in outcome) onPublish?.("failed", commitPlan.changes());
     switch (outcome.type) {
       case "next":
@@ -264,8 +276,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       const service = serviceOfKey(namespace, key);
       onRedisDifference?.(service === undefined ? "catalog" : "snapshot");
       if (service === undefined) {
-        state = { type: "live", published: { ...from, catalogStale: true }, commit: undefined };
-        catalogWrittenAtMs = -Infinity;
+        state = { type: "live", published: withCatalogDue(from), commit: undefined };
         beatDue = true;
       } else {
         // Also where it has ended: its name must be known for its tombstone to be written once more.
@@ -273,6 +284,12 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
         backlog.add([service], nowMs);
       }
     }
+  }
+
+  /** The next commit writes the catalog, though it tells nothing new. */
+  function withCatalogDue(from: Published): Published {
+    catalogWrittenAtMs = -Infinity;
+    return { ...from, catalogStale: true };
   }
 
   function failed(error: unknown): void {
@@ -317,6 +334,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       state = { type: "unclaimed" };
       backlog.clear();
       audit.reset();
+      renewals.reset();
       guard.reset();
       endFlushes();
       return end;
@@ -330,7 +348,7 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
     beat(confirmed) {
       confirmedAt = confirmed;
       beatDue = true;
-      markChanged(guard.tick(confirmed));
+      markChanged([...guard.tick(confirmed), ...renewals.takeServices()]);
     },
     reclaim() {
       reclaimDue = true;

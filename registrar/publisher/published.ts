@@ -1,6 +1,7 @@
 import { encodeCatalog } from "../../contract/catalog.ts";
 import { encodeHead, type Head } from "../../contract/head.ts";
 import { catalogKey } from "../../contract/redis-keys.ts";
+import { DOCUMENT_LIFE_MS, HEAD_LIFE_MS, type Seal } from "../signing/seal.ts";
 import { headGuard, type HeadGuard, type Write } from "./commit-script.ts";
 import { addToRing, emptyRing, type RingChange } from "./ring.ts";
 
@@ -42,6 +43,7 @@ export interface CommitEndOptions {
   /** The catalog is written if it is stale, and not only when it must be. */
   readonly catalogDue: boolean;
   readonly catalogForced: boolean;
+  readonly seal: Seal;
 }
 
 export function endCommit(options: CommitEndOptions): CommitEnd {
@@ -71,7 +73,7 @@ export function endCommit(options: CommitEndOptions): CommitEnd {
     names ??= [...new Set([...services.keys(), ...counts.keys()])]
       .filter((service) => countOf(service) !== undefined)
       .toSorted(byText);
-    catalog = catalogWrite(namespace, epoch, revision, names, countOf);
+    catalog = catalogWrite(options.seal, { namespace, epoch, revision }, names, countOf);
   }
   const head: Head = {
     ...published.head,
@@ -85,7 +87,7 @@ export function endCommit(options: CommitEndOptions): CommitEnd {
     catalogRevision: catalog ? revision : published.head.catalogRevision,
     ring,
   };
-  const headText = encodeHead(head);
+  const headText = options.seal("head", namespace, "", encodeHead(head), HEAD_LIFE_MS);
   return {
     headText,
     catalog,
@@ -101,20 +103,20 @@ export function endCommit(options: CommitEndOptions): CommitEnd {
 }
 
 /** The catalog of `published` as it is, with `added` among its names. */
-export function announcement({ head, services }: Published, added: readonly string[]): Write {
+export function announcement({ head, services }: Published, added: readonly string[], seal: Seal): Write {
   const names = [...new Set([...services.keys(), ...added])].toSorted(byText);
-  return catalogWrite(head.namespace, head.epoch, head.revision, names, (service) => services.get(service));
+  return catalogWrite(seal, head, names, (service) => services.get(service));
 }
 
 function catalogWrite(
-  namespace: string,
-  epoch: number,
-  revision: number,
+  seal: Seal,
+  { namespace, epoch, revision }: Pick<Head, "namespace" | "epoch" | "revision">,
   names: readonly string[],
   countOf: (service: string) => number | undefined,
 ): Write {
   const services = new Map(names.map((service) => [service, countOf(service) ?? 0]));
-  return { key: catalogKey(namespace), value: encodeCatalog({ namespace, epoch, revision, services }) };
+  const document = encodeCatalog({ namespace, epoch, revision, services });
+  return { key: catalogKey(namespace), value: seal("catalog", namespace, "", document, DOCUMENT_LIFE_MS) };
 }
 
 function byText(a: string, b: string): number {

@@ -10,6 +10,8 @@ import { createFollower, type RestartReason } from "../etcd/follower.ts";
 import { readOrCreateIdentity } from "../etcd/identity.ts";
 import type { LeaseKeeper } from "../etcd/lease-keeper.ts";
 import type { Etcd, WatchEvent } from "../etcd/port.ts";
+import type { Seal } from "../signing/seal.ts";
+import type { Belief } from "./belief.ts";
 import { boundStore } from "./bounded-store.ts";
 import { createCatalogState, type Changes } from "./catalog-state.ts";
 import { createEtcdAudit, type EtcdAuditReport } from "./etcd-audit.ts";
@@ -55,6 +57,10 @@ export interface PublisherOptions extends PublishHooks {
   /** How often Redis and etcd are compared with what is held here. */
   readonly auditIntervalSeconds?: number;
   readonly guard?: Partial<GuardSettings>;
+  /** Signs what is published; left out, nothing does. */
+  readonly seal?: Seal;
+  /** What of an earlier leader is gone on from; left out, everything. */
+  readonly belief?: Belief;
   /** How long nobody publishes after a leader has died. */
   readonly electionTtlSeconds?: number;
   readonly randomBytes: (count: number) => Uint8Array;

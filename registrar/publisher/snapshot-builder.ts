@@ -2,6 +2,7 @@ import type { Hold, StoredSnapshot } from "../../contract/holds.ts";
 import { serviceKey } from "../../contract/redis-keys.ts";
 import { encodeSnapshot, type Instance } from "../../contract/snapshot.ts";
 import type { Version } from "../../contract/version.ts";
+import { DOCUMENT_LIFE_MS, type Seal } from "../signing/seal.ts";
 import type { Write } from "./commit-script.ts";
 
 /**
@@ -18,6 +19,7 @@ export interface SnapshotStamp extends Version {
   readonly etcdRevision: number;
   /** Milliseconds since the epoch, by the publisher's clock. */
   readonly nowMs: number;
+  readonly seal: Seal;
 }
 
 export function snapshotWrite(
@@ -27,16 +29,22 @@ export function snapshotWrite(
   holds?: readonly Hold[],
 ): Write {
   const snapshot: StoredSnapshot = { ...snapshotOf(stamp, service, instances), ...(holds ? { holds } : {}) };
-  return { key: serviceKey(stamp.namespace, service), value: encodeSnapshot(snapshot) };
+  return {
+    key: serviceKey(stamp.namespace, service),
+    value: stamp.seal("service", stamp.namespace, service, encodeSnapshot(snapshot), DOCUMENT_LIFE_MS),
+  };
 }
 
 /** The snapshot of a service that has ended; its key expires by itself. */
 export function tombstoneWrite(stamp: SnapshotStamp, service: string): Write {
   const { instances, ...snapshot } = snapshotOf(stamp, service, []);
+  const expiresInMs = TOMBSTONE_MS + TOMBSTONE_KEY_GRACE_MS;
+  const document = encodeSnapshot({ ...snapshot, tombstoneUntil: stamp.nowMs + TOMBSTONE_MS, instances });
   return {
     key: serviceKey(stamp.namespace, service),
-    value: encodeSnapshot({ ...snapshot, tombstoneUntil: stamp.nowMs + TOMBSTONE_MS, instances }),
-    expiresInMs: TOMBSTONE_MS + TOMBSTONE_KEY_GRACE_MS,
+    // Nobody can say with it that the service has ended once it is there again.
+    value: stamp.seal("service", stamp.namespace, service, document, expiresInMs),
+    expiresInMs,
   };
 }
 

@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { FingerpostError } from "../../kernel/errors.ts";
 
 /** What the base64 of every Ed25519 private key begins with (RFC 8410): the DER of a PrivateKeyInfo. */
@@ -17,6 +17,12 @@ export function parseSigningKey(text: string): KeyObject {
 
 export function isSigningKey(text: string): boolean {
   return text.startsWith(PKCS8_OPENING) && /^[A-Za-z0-9+/]{64}$/.test(text);
+}
+
+/** A new private key as one line of text. */
+export function generateSigningKey(): string {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  return privateKey.export({ format: "der", type: "pkcs8" }).toString("base64");
 }
 
 /** As a resolver takes it, in FINGERPOST_PUBLIC_KEYS. */

@@ -20,6 +20,7 @@ import { until } from "../support/until.ts";
 const TOKEN = "the-command-lines-tests";
 const COMMANDS = [
   "etcd-setup",
+  "keys",
   "registrar",
   "gateway",
   "resolver",

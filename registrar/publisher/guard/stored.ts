@@ -3,6 +3,7 @@ import { serviceKey } from "../../../contract/redis-keys.ts";
 import { decodeRegistration, type Registration } from "../../../contract/registration.ts";
 import { messageOf } from "../../../kernel/errors.ts";
 import type { Log } from "../../../node/log.ts";
+import type { Belief } from "../belief.ts";
 import type { CatalogState } from "../catalog-state.ts";
 import { readTexts } from "../read-script.ts";
 import type { SnapshotStore } from "../store.ts";
@@ -19,6 +20,7 @@ export interface StoredOptions {
   readonly services: Iterable<string>;
   readonly store: SnapshotStore;
   readonly catalog: Pick<CatalogState, "registrations" | "departed" | "revision">;
+  readonly belief: Belief;
   readonly log: Log;
 }
 
@@ -34,7 +36,7 @@ export interface StoredDifference {
  * saw to be on purpose is left out. Rejects when Redis cannot be reached.
  */
 export async function compareWithStored(options: StoredOptions): Promise<StoredDifference> {
-  const { namespace, store, log } = options;
+  const { namespace, store } = options;
   const holds: HoldFound[] = [];
   const departures: Departure[] = [];
   const services = [...options.services];
@@ -44,7 +46,7 @@ export async function compareWithStored(options: StoredOptions): Promise<StoredD
     const texts = await readTexts(store, keys, PAGE_BYTES_MAX);
     for (const [index, text] of texts.entries()) {
       const service = page[index] ?? "";
-      const found = text === "" ? undefined : read(text, namespace, service, log);
+      const found = text === "" ? undefined : await read(text, service, options);
       if (found) compare(options, service, found, { holds, departures });
     }
     from += texts.length;
@@ -88,8 +90,16 @@ function compare(
   }
 }
 
-function read(text: string, namespace: string, service: string, log: Log): SnapshotFound | undefined {
+async function read(
+  text: string,
+  service: string,
+  { namespace, belief, log }: StoredOptions,
+): Promise<SnapshotFound | undefined> {
   try {
+    if (!(await belief("service", namespace, service, text))) {
+      log.warn({ namespace, service }, "A snapshot in Redis has expired or no known signature: nothing is held of it");
+      return undefined;
+    }
     return decodeSnapshotFound(text, namespace, service);
   } catch (error) {
     log.warn({ namespace, service }, `A snapshot in Redis cannot be compared with etcd: ${messageOf(error)}`);
