@@ -11,6 +11,11 @@ export function catalogKey(namespace: string): string {
   return `fp:{${namespace}}:catalog`;
 }
 
+/** A key of the namespace that nothing is ever stored under. */
+export function vacantKey(namespace: string): string {
+  return `fp:{${namespace}}:vacant`;
+}
+
 /** The service whose snapshot is under this key; undefined for the namespace's other keys. */
 export function serviceOfKey(namespace: string, key: string): string | undefined {
   const prefix = serviceKey(namespace, "");

@@ -95,6 +95,8 @@ export interface LoaderOptions {
   /** Undefined: what is stored is believed. */
   readonly verifier: Verifier | undefined;
   readonly onRefused: (refusal: Refusal) => void;
+  /** Called whenever Redis has answered. */
+  readonly onAnswer: (background: Background) => void;
 }
 
 /** A document, and what was stored of it. */
@@ -159,6 +161,7 @@ export function createLoader(options: LoaderOptions): Loader {
   async function read(documents: readonly DocumentName[], background: Background): Promise<Map<string, Entry>> {
     const readAt = clock.monotonic();
     const [headText, ...texts] = await ask(() => store.mget([headKey(namespace), ...documents.map(keyOf)]));
+    options.onAnswer(background);
     // All of them first, so that what is learnt from one reading is learnt at once.
     const openedHead = await opener.open("head", "", headText);
     const opened = await openAll(documents, texts);
@@ -279,6 +282,7 @@ export function createLoader(options: LoaderOptions): Loader {
   async function refreshNow(background: Background): Promise<Loaded> {
     const readAt = clock.monotonic();
     const text = await ask(() => store.get(headKey(namespace)));
+    options.onAnswer(background);
     headTriedAt = readAt;
     const opened = await opener.open("head", "", text);
     const head = reading.head(opened, readAt);

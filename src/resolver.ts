@@ -17,6 +17,7 @@ import { OPERATION_NAMES, OPERATIONS, PREFIXES, type OperationName } from "./ope
 import { verifierOf } from "./opening.ts";
 import { withDefaults, type CompleteOptions, type ResolverOptions } from "./options.ts";
 import { plainPlatform, type Platform } from "./platform.ts";
+import { createRightsCheck } from "./rights.ts";
 import { healthRoute, readyRoute } from "./routes/health.ts";
 import { pickRoute } from "./routes/pick.ts";
 import { resolveRoute } from "./routes/resolve.ts";
@@ -150,6 +151,7 @@ function createRoutes({
     burst: REVALIDATIONS_BURST,
   });
   const snapshotBytesMax = memory.bytesMax * (1 - SELECTIONS_SHARE);
+  const onAnswer = createRightsCheck({ store, namespace: namespaces[0], clock, log });
   const share = (bound: number) => Math.max(1, Math.floor(bound / namespaces.length));
   const lookups = namespaces.map((namespace) => {
     const state = createNamespaceState({ entriesMax: share(memory.entriesMax), bytesMax: share(snapshotBytesMax) });
@@ -167,6 +169,7 @@ function createRoutes({
       freshMs,
       verifier,
       onRefused,
+      onAnswer,
     });
     return [namespace, createLookups({ ...freshness, state, loader, breaker, clock })] as const;
   });

@@ -11,6 +11,11 @@ export interface ReadStore {
   get(key: string): Promise<string | undefined>;
   /** In the order of `keys`, of which there are at most MGET_KEYS_MAX. */
   mget(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
+  /**
+   * Whether the credentials would let a write pass, found out by one that changes nothing where `vacantKey` does not
+   * exist. Rejects where the answer tells neither. A store without it is taken at its word.
+   */
+  mayWrite?(vacantKey: string): Promise<boolean>;
 }
 
 /** Long enough for a cold start across the world; a dead connection holds up nobody, since callers have a budget. */

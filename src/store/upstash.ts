@@ -1,7 +1,7 @@
-import { commandRequest, parseCommandReply, refusalText } from "../../contract/upstash.ts";
+import { commandRequest, parseCommandReply } from "../../contract/upstash.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 import { MGET_KEYS_MAX, STORE_TIMEOUT_MS_DEFAULT, type ReadStore } from "./redis.ts";
-import { storeError, valueOrMissing, valuesOrMissing } from "./values.ts";
+import { commandRefused, passes, storeError, valueOrMissing, valuesOrMissing } from "./values.ts";
 
 /**
  * Bytes of one answer. A document has 16 million characters at most, and its quotes are escaped once more here; beyond
@@ -41,7 +41,7 @@ export function createUpstashStore({
     if (status === 401) throw storeError("Redis refused the token.");
     if (status === 429) throw storeError("Redis asks to wait before the next request (HTTP 429).");
     const { result, error } = parseCommandReply(text);
-    if (typeof error === "string") throw storeError(refusalText(error));
+    if (typeof error === "string") throw commandRefused(error);
     if (!response.ok || result === undefined) {
       throw storeError(`Redis' answer is not of Upstash's protocol (HTTP ${status}).`);
     }
@@ -57,6 +57,7 @@ export function createUpstashStore({
       if (keys.length > MGET_KEYS_MAX) throw new RangeError(`an MGET of ${keys.length} keys`);
       return valuesOrMissing(await call(["mget", ...keys]), keys.length);
     },
+    mayWrite: (vacantKey) => passes(call(["persist", vacantKey])),
   };
 }
 

@@ -1,3 +1,4 @@
+import { refusalText } from "../../contract/upstash.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 
 /** What callers may try again after; a breaker stands before the store itself. */
@@ -7,6 +8,24 @@ const RETRY_AFTER_SECONDS = 1;
 export function storeError(text: string): FingerpostError {
   return new FingerpostError("unavailable", text, { retryAfterSeconds: RETRY_AFTER_SECONDS });
 }
+
+/** Redis' refusal of a command, by its code alone. */
+export function commandRefused(message: string): FingerpostError {
+  return storeError(refusalText(message));
+}
+
+/** Whether a write passed that changes nothing; false where Redis' rules are what kept it from passing. */
+export async function passes(write: Promise<unknown>): Promise<boolean> {
+  try {
+    await write;
+    return true;
+  } catch (error) {
+    if (error instanceof FingerpostError && error.message === NOT_PERMITTED) return false;
+    throw error;
+  }
+}
+
+const NOT_PERMITTED = refusalText("NOPERM");
 
 /** A value as Redis answered it; undefined where it says that there is none. */
 export function valueOrMissing(value: unknown): string | undefined {
