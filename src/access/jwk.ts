@@ -1,17 +1,20 @@
-/** The algorithms that are taken: asymmetric ones only, so that a public key is never a shared secret. */
-const FAMILIES: Readonly<Record<string, { readonly kty: string; readonly crv?: string }>> = {
-  RS256: { kty: "RSA" },
-  RS384: { kty: "RSA" },
-  RS512: { kty: "RSA" },
-  PS256: { kty: "RSA" },
-  PS384: { kty: "RSA" },
-  PS512: { kty: "RSA" },
-  ES256: { kty: "EC", crv: "P-256" },
-  ES384: { kty: "EC", crv: "P-384" },
-  ES512: { kty: "EC", crv: "P-521" },
-  EdDSA: { kty: "OKP", crv: "Ed25519" },
-};
-export type Algorithm = `${"RS" | "PS" | "ES"}${256 | 384 | 512}` | "EdDSA";
+/**
+ * The algorithms that are taken, by the kind of their key: a curve, or RSA. Asymmetric ones only, so that a public key is
+ * never a shared secret.
+ */
+const KINDS = {
+  RS256: "RSA",
+  RS384: "RSA",
+  RS512: "RSA",
+  PS256: "RSA",
+  PS384: "RSA",
+  PS512: "RSA",
+  ES256: "P-256",
+  ES384: "P-384",
+  ES512: "P-521",
+  EdDSA: "Ed25519",
+} as const;
+export type Algorithm = keyof typeof KINDS;
 
 /** Keys of one set: an issuer has two or three. */
 const KEYS_MAX = 100;
@@ -34,7 +37,7 @@ export interface KeyQuery {
 }
 
 export function isAlgorithm(alg: unknown): alg is Algorithm {
-  return typeof alg === "string" && Object.hasOwn(FAMILIES, alg);
+  return typeof alg === "string" && Object.hasOwn(KINDS, alg);
 }
 
 /** Reads a key set; keys that cannot verify are left out. Throws for what is no key set. */
@@ -48,13 +51,11 @@ export function parseKeySet(text: string): readonly PublicKey[] {
 
 /** The key for a token: by its `kid`, or, where the token names none, the only one that fits. */
 export function chooseKey(keys: readonly PublicKey[], { alg, kid }: KeyQuery): PublicKey | undefined {
-  const family = FAMILIES[alg];
   const fitting = keys.filter(
     (key) =>
       (kid === undefined || key.kid === kid) &&
       (key.alg === undefined || key.alg === alg) &&
-      key.material.kty === family?.kty &&
-      key.material.crv === family.crv,
+      (key.material.crv ?? key.material.kty) === KINDS[alg],
   );
   return fitting.length === 1 ? fitting[0] : undefined;
 }

@@ -60,10 +60,13 @@ export function createKeySet({ read, clock, log }: KeySetOptions): KeySet {
       if (failedAt !== undefined) log.info({}, "the issuer's keys can be read again");
       failedAt = undefined;
     } catch (error) {
-      const reason = error instanceof FingerpostError ? error.message : "It is no JSON Web Key Set.";
-      if (failedAt === undefined) log.warn({ reason }, "the issuer's keys cannot be read: the last ones are used on");
-      failedAt = clock.monotonic();
+      failed(error instanceof FingerpostError ? error.message : "It is no JSON Web Key Set.");
     }
+  }
+
+  function failed(reason: string): void {
+    if (failedAt === undefined) log.warn({ reason }, "the issuer's keys cannot be read: the last ones are used on");
+    failedAt = clock.monotonic();
   }
 
   /** Starts a reading, or joins the one under way; undefined while the issuer is left alone after a failure. */
@@ -76,8 +79,13 @@ export function createKeySet({ read, clock, log }: KeySetOptions): KeySet {
 
   async function refreshed(background: Background): Promise<void> {
     const reading = refresh(background);
-    // The failure has been told where it was met; a reading that hangs is waited for no longer than one may take.
-    if (reading) await within(clock, READ_MS_MAX, "reading the issuer's keys", reading).catch(() => undefined);
+    if (!reading) return;
+    try {
+      await within(clock, READ_MS_MAX, "reading the issuer's keys", reading);
+    } catch {
+      // Whatever became of the reading: a promise of another request may never settle.
+      failed("They did not come in time.");
+    }
   }
 
   /** The last keys, while they are good. */
