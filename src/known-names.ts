@@ -63,7 +63,7 @@ export function createKnownNames(): KnownNames {
       return listed;
     },
     accept(catalog, head, expired) {
-      if (catalog.revision < head.catalogRevision || catalog.revision < head.ring.floor) return;
+      if (!expired && (catalog.revision < head.catalogRevision || catalog.revision < head.ring.floor)) return;
       // Of another lineage: what an earlier epoch knew of a later revision was lost.
       if (catalog.epoch < head.epoch && catalog.revision > head.revision) return;
       const held = state.type === "none" ? undefined : state;

@@ -1,25 +1,27 @@
 import type { Head } from "../contract/head.ts";
+import type { Source } from "../contract/http.ts";
 import { catalogKey, headKey, serviceKey } from "../contract/redis-keys.ts";
+import type { Version } from "../contract/version.ts";
 import type { Verifier } from "../contract/signature.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import type { Random } from "../kernel/random.ts";
-import { createBoundedMap } from "./bounded-map.ts";
+import { createAttempts } from "./attempts.ts";
 import type { Breaker } from "./breaker.ts";
 import { createFlights, type Background, type Joined } from "./flight.ts";
 import type { ResolverLog } from "./log.ts";
 import type { Entry, NamespaceState } from "./namespace-state.ts";
 import { createOpener, type Opened } from "./opening.ts";
+import { createDocuments, CATALOG_DOCUMENT, HEAD_DOCUMENT, type Document, type OpenedReading } from "./documents.ts";
+import { DEEP_TIMEOUT_MS, type DeepCopies } from "./deep-copies.ts";
 import { createReading } from "./reading.ts";
 import { createRefusals, type Refusal } from "./refusals.ts";
-import { COLO_TIMEOUT_MS, type DocumentName, type SharedReading, type SharedReadings } from "./shared-readings.ts";
+import { COLO_TIMEOUT_MS, type DocumentName, type SharedReadings } from "./shared-readings.ts";
 import { MGET_KEYS_MAX, type ReadStore } from "./store/redis.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 
 /** Loads under way at once in a namespace. A Worker has six connections; the rest queue behind them. */
 const FLIGHTS_MAX = 512;
-/** Services whose last load brought nothing current, remembered so that they are not asked for by every request. */
-const ATTEMPTS_MAX = 2000;
 /** Services in one load: one key of an MGET is the head's. */
 export const LOAD_SERVICES_MAX = MGET_KEYS_MAX - 1;
 /**
@@ -40,15 +42,15 @@ const LOOK_MS = 25;
 export const REVALIDATIONS_PER_SECOND = 5;
 export const REVALIDATIONS_BURST = 10;
 
-const HEAD_DOCUMENT: DocumentName = ["head", ""];
-const CATALOG_DOCUMENT: DocumentName = ["catalog", ""];
+/** What is said of a deep copy's head, which is not signed, counts for nothing. */
+const OLDEST: Version = { epoch: 0, revision: 0 };
 
 const HEAD = "head";
 const CATALOG = "catalog";
 const REVALIDATION = "revalidation";
 
 export interface Loaded {
-  readonly from: "redis" | "colo";
+  readonly from: Exclude<Source, "memory">;
   /** What was read, also where it was too big to be kept. */
   readonly entries: ReadonlyMap<string, Entry>;
 }
@@ -73,6 +75,12 @@ export interface Loader {
   load(services: readonly string[], background: Background): Joined<Loaded> | undefined;
   /** Reads the catalog together with the head. */
   loadCatalog(background: Background): Joined<Loaded> | undefined;
+  /** What a lookup sets aside of its budget for the deep store, in milliseconds: 0 without one. */
+  deepBudgetMs(): number;
+  /** Takes these services from the deep store. */
+  loadDeep(services: readonly string[], background: Background): Joined<Loaded> | undefined;
+  /** Takes the catalog from the deep store, to be listed: no absence follows from it. */
+  loadDeepCatalog(background: Background): Joined<Loaded> | undefined;
   loading(service: string): boolean;
   /** Loads under way. */
   size(): number;
@@ -85,6 +93,7 @@ export interface LoaderOptions {
   readonly state: NamespaceState;
   readonly store: ReadStore;
   readonly shared: SharedReadings;
+  readonly deep: DeepCopies;
   readonly breaker: Breaker;
   /** Shared by all namespaces: they have one Redis. */
   readonly revalidations: TokenBucket;
@@ -92,6 +101,7 @@ export interface LoaderOptions {
   readonly random: Random;
   readonly log: ResolverLog;
   readonly freshMs: number;
+  readonly swrMs: number;
   /** Undefined: what is stored is believed. */
   readonly verifier: Verifier | undefined;
   readonly onRefused: (refusal: Refusal) => void;
@@ -99,22 +109,8 @@ export interface LoaderOptions {
   readonly onAnswer: (background: Background) => void;
 }
 
-/** A document, and what was stored of it. */
-type Document = readonly [name: DocumentName, opened: Opened | undefined, text: string | undefined];
-
-interface OpenedReading extends SharedReading {
-  readonly opened: Opened;
-}
-
-interface Attempt {
-  readonly at: number;
-  /** Of the head that was held then: what changed later was not tried for yet. */
-  readonly revision: number;
-  readonly missing: boolean;
-}
-
 export function createLoader(options: LoaderOptions): Loader {
-  const { namespace, state, store, shared, breaker, revalidations, clock, random, log, freshMs } = options;
+  const { namespace, state, store, shared, deep, breaker, revalidations, clock, random, log, freshMs, swrMs } = options;
   // A refresh makes two requests in a row.
   const flights = createFlights<Loaded>({
     clock,
@@ -123,8 +119,9 @@ export function createLoader(options: LoaderOptions): Loader {
   });
   const opener = createOpener(namespace, options.verifier, clock);
   const refusals = createRefusals(namespace, log, options.onRefused);
+  const documents = createDocuments({ opener, shared, deep, clock });
   const reading = createReading({ namespace, state, refusals, clock, log });
-  const attempts = createBoundedMap<string, Attempt>({ entriesMax: ATTEMPTS_MAX });
+  const attempts = createAttempts(state, clock, freshMs);
   let headTriedAt = -Infinity;
   let catalogTriedAt = -Infinity;
   let lookedAt = -Infinity;
@@ -134,15 +131,8 @@ export function createLoader(options: LoaderOptions): Loader {
   const ageOf = (at: number) => clock.monotonic() - at;
   const recently = (at: number) => ageOf(at) < freshMs;
 
-  function attempt(name: string): Attempt | undefined {
-    const last = attempts.get(name);
-    if (!last || !recently(last.at)) return undefined;
-    const [revision = 0] = state.change(name) ?? [];
-    return revision > last.revision ? undefined : last;
-  }
-
   const keyOf = ([kind, name]: DocumentName) =>
-    kind === "catalog" ? catalogKey(namespace) : serviceKey(namespace, name);
+    kind === "service" ? serviceKey(namespace, name) : kind === "head" ? headKey(namespace) : catalogKey(namespace);
 
   async function ask<T>(call: () => Promise<T>): Promise<T> {
     try {
@@ -158,87 +148,91 @@ export function createLoader(options: LoaderOptions): Loader {
   }
 
   /** Reads documents of one MGET. Nothing is learnt beside a head that tells nothing. */
-  async function read(documents: readonly DocumentName[], background: Background): Promise<Map<string, Entry>> {
+  async function read(names: readonly DocumentName[], background: Background): Promise<Map<string, Entry>> {
     const readAt = clock.monotonic();
-    const [headText, ...texts] = await ask(() => store.mget([headKey(namespace), ...documents.map(keyOf)]));
+    const all = [HEAD_DOCUMENT, ...names];
+    const texts = await ask(() => store.mget(all.map(keyOf)));
     options.onAnswer(background);
     // All of them first, so that what is learnt from one reading is learnt at once.
-    const openedHead = await opener.open("head", "", headText);
-    const opened = await openAll(documents, texts);
+    const opened = await documents.open(all, texts);
     const entries = new Map<string, Entry>();
     headTriedAt = readAt;
-    const head = reading.head(openedHead, readAt);
+    const head = reading.head(opened[0], readAt);
     if (!head) return entries;
     const current: Document[] = [];
-    documents.forEach((name, index) => {
-      if (take(name, opened[index], readAt, head, entries)) current.push([name, opened[index], texts[index]]);
+    all.forEach((name, index) => {
+      const version = take(name, opened[index], readAt, head, entries);
+      if (version) current.push({ name, text: texts[index], opened: opened[index], version });
     });
-    share([...current, [HEAD_DOCUMENT, openedHead, headText]], readAt, head, background);
+    const [first, ...others] = current;
+    documents.share(first ? [...others, first] : [], readAt, head, background);
     return entries;
   }
 
-  function openAll(documents: readonly DocumentName[], texts: readonly (string | undefined)[]) {
-    return Promise.all(documents.map(([kind, name], index) => opener.open(kind, name, texts[index])));
-  }
-
-  /** Whether it is worth sharing: only what was current when it was read tells another isolate what was current then. */
+  /** Its version, if it may be shared: only what was current when it was read tells others what was current then. */
   function take(
     [kind, name]: DocumentName,
     opened: Opened | undefined,
     readAt: number,
     head: Head,
     entries: Map<string, Entry>,
-  ): boolean {
+  ): Version | undefined {
+    if (kind === "head") return head;
     if (kind === "catalog") {
       catalogTriedAt = readAt;
       if (opened) reading.catalog(opened, "redis");
-      return true;
+      return { epoch: head.epoch, revision: head.catalogRevision };
     }
     const entry = opened && reading.snapshot(name, opened, head, readAt, "redis");
     if (entry) entries.set(name, entry);
-    const current = entry?.standing.type === "current";
-    if (current) attempts.delete(name);
-    else attempts.set(name, { at: readAt, revision: state.head()?.revision ?? 0, missing: opened === undefined });
-    return current;
-  }
-
-  /**
-   * Leaves what was read to the other isolates, as it was read: each verifies it again. The last one, the head, goes last:
-   * who takes it finds what belongs to it.
-   */
-  function share(documents: readonly Document[], readAt: number, verified: Head, background: Background): void {
-    if (!shared.usable()) return;
-    // What is refused, or has expired, must not take the place of something better.
-    const good = documents.filter(([, opened]) => opened?.type === "valid" && !opened.expired);
-    const put = async ([name, , text]: Document) => shared.put(name, readAt, verified, text ?? "");
-    const [last, ...others] = good.toReversed();
-    if (last) background(Promise.all(others.map(put)).then(() => put(last)));
+    if (entry?.standing.type === "current") {
+      attempts.delete(name);
+      return entry.held.snapshot;
+    }
+    attempts.set(name, { at: readAt, missing: opened === undefined });
+    return undefined;
   }
 
   /** Takes what the colo cache has, as old as it is: its age decides whether it is served. */
   async function readShared(services: readonly string[]): Promise<Map<string, Entry>> {
     const entries = new Map<string, Entry>();
-    const [head, ...snapshots] = await openShared([HEAD_DOCUMENT, ...documentsOf(services)]);
+    const [head, ...snapshots] = await documents.fromColo([HEAD_DOCUMENT, ...documentsOf(services)]);
     if (head) reading.sharedHead(head.opened, head.readAt, "colo");
-    if (state.head()) services.forEach((service, index) => takeShared(service, snapshots[index], entries));
+    if (state.head()) services.forEach((service, index) => takeShared(service, snapshots[index], "colo", entries));
     return entries;
   }
 
-  async function openShared(documents: readonly DocumentName[]): Promise<readonly (OpenedReading | undefined)[]> {
-    const found = await shared.get(documents);
-    const opened = await openAll(
-      documents,
-      found.map((one) => one?.text),
-    );
-    return found.map((one, index) => {
-      const document = opened[index];
-      return one && document && { ...one, opened: document };
-    });
+  function takeShared(
+    service: string,
+    found: OpenedReading | undefined,
+    from: "colo" | "deep",
+    entries: Map<string, Entry>,
+  ): void {
+    const entry = found && reading.snapshot(service, found.opened, found.verified, found.readAt, from);
+    if (!entry) return;
+    entries.set(service, entry);
+    // Who left it there may be gone before it was copied.
+    if (from === "colo" && entry.standing.type === "current") documents.offer(service, entry.held.snapshot, found);
   }
 
-  function takeShared(service: string, found: OpenedReading | undefined, entries: Map<string, Entry>): void {
-    const entry = found && reading.snapshot(service, found.opened, found.verified, found.readAt, "colo");
-    if (entry) entries.set(service, entry);
+  /**
+   * Takes what the deep store has of a namespace that nothing else tells of. It may be of any age, and what it was read with
+   * is not signed: so it never counts as younger than what must be read again, nor as verified by more than itself.
+   */
+  async function readDeep(names: readonly DocumentName[]): Promise<Map<string, Entry>> {
+    const entries = new Map<string, Entry>();
+    const all = state.head() ? names : [HEAD_DOCUMENT, ...names];
+    const found = await documents.fromDeep(all);
+    const readAtMost = clock.monotonic() - swrMs - 1;
+    all.forEach(([kind, name], index) => {
+      const copy = found[index];
+      if (!copy) return;
+      const readAt = Math.min(copy.readAt, readAtMost);
+      if (kind === "head") reading.sharedHead(copy.opened, readAt, "deep");
+      else if (kind === "catalog") reading.catalog(copy.opened, "deep");
+      else takeShared(name, { ...copy, readAt, verified: OLDEST }, "deep", entries);
+    });
+    return entries;
   }
 
   /** Whether the colo cache had a head that was read within the fresh interval, and is no older than the held one. */
@@ -256,7 +250,7 @@ export function createLoader(options: LoaderOptions): Loader {
   async function refreshShared(waited: boolean, background: Background): Promise<Loaded> {
     lookedAt = clock.monotonic();
     const [[head], claimedAt] = await Promise.all([
-      openShared([HEAD_DOCUMENT]),
+      documents.fromColo([HEAD_DOCUMENT]),
       waited ? -Infinity : shared.claimedAt(),
     ]);
     if (takeSharedHead(head)) return refreshChanged("colo", background);
@@ -271,8 +265,8 @@ export function createLoader(options: LoaderOptions): Loader {
     const entries = new Map<string, Entry>();
     if (from === "colo") {
       const changed = state.behind(LOAD_SERVICES_MAX);
-      const found = await openShared(documentsOf(changed));
-      changed.forEach((service, index) => takeShared(service, found[index], entries));
+      const found = await documents.fromColo(documentsOf(changed));
+      changed.forEach((service, index) => takeShared(service, found[index], "colo", entries));
     }
     const changed = state.behind(LOAD_SERVICES_MAX);
     if (changed.length === 0 || (from === "colo" && !breaker.allow())) return { from, entries };
@@ -290,7 +284,7 @@ export function createLoader(options: LoaderOptions): Loader {
     if (!head) return { from: "redis", entries: new Map() };
     // Where something has changed the head is shared with that.
     if (state.behind(1).length > 0) return refreshChanged("redis", background);
-    share([[HEAD_DOCUMENT, opened, text]], readAt, head, background);
+    documents.share([{ name: HEAD_DOCUMENT, text, opened, version: head }], readAt, head, background);
     return { from: "redis", entries: new Map() };
   }
 
@@ -304,7 +298,7 @@ export function createLoader(options: LoaderOptions): Loader {
 
   async function loadCatalogNow(background: Background): Promise<Loaded> {
     if (shared.usable()) {
-      const [head, catalog] = await openShared([HEAD_DOCUMENT, CATALOG_DOCUMENT]);
+      const [head, catalog] = await documents.fromColo([HEAD_DOCUMENT, CATALOG_DOCUMENT]);
       takeSharedHead(head);
       if (catalog && state.head()) reading.catalog(catalog.opened, "colo");
       const held = state.head();
@@ -314,6 +308,18 @@ export function createLoader(options: LoaderOptions): Loader {
     }
     if (!breaker.allow()) throw new FingerpostError("unavailable", "Redis is not asked while it is down.");
     return { from: "redis", entries: await read([CATALOG_DOCUMENT], background) };
+  }
+
+  async function loadDeepNow(names: readonly DocumentName[]): Promise<Loaded> {
+    return { from: "last-known-good", entries: await readDeep(names) };
+  }
+
+  function startDeep(names: readonly DocumentName[], background: Background): Joined<Loaded> | undefined {
+    if (!deep.usable()) return undefined;
+    const keys = names.map(([kind, name]) => `deep ${kind} ${name}`);
+    const [first = ""] = keys;
+    const joined = keys.length === 1 ? flights.join(first, background) : undefined;
+    return joined ?? flights.start(keys, background, () => told(loadDeepNow(names)));
   }
 
   /** Whoever waits goes on with what is held, so a defect of our own would show nowhere but here. */
@@ -358,7 +364,7 @@ export function createLoader(options: LoaderOptions): Loader {
       const joined = names.length === 1 ? flights.join(`s:${first}`, background) : undefined;
       if (joined) return joined;
       const headless = state.head() === undefined && recently(headTriedAt);
-      const due = names.filter((name) => !attempt(name) && !flights.has(`s:${name}`));
+      const due = names.filter((name) => !attempts.get(name) && !flights.has(`s:${name}`));
       if (headless || due.length === 0 || !breaker.allow()) return undefined;
       return flights.start(
         due.map((name) => `s:${name}`),
@@ -372,9 +378,12 @@ export function createLoader(options: LoaderOptions): Loader {
       if (recently(state.head() ? catalogTriedAt : headTriedAt)) return undefined;
       return flights.start([CATALOG], background, () => told(loadCatalogNow(background)));
     },
+    deepBudgetMs: () => (deep.usable() ? DEEP_TIMEOUT_MS : 0),
+    loadDeep: (names, background) => startDeep(documentsOf(names), background),
+    loadDeepCatalog: (background) => startDeep([CATALOG_DOCUMENT], background),
     loading: (name) => flights.has(`s:${name}`),
     size: () => flights.size(),
-    missing: (name) => attempt(name)?.missing === true,
+    missing: (name) => attempts.get(name)?.missing === true,
   };
 }
 

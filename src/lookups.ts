@@ -168,12 +168,27 @@ export function createLookups(options: LookupsOptions): Lookups {
       if (unkept && !state.entry(service)) return found(unkept, from, cacheStatus, since);
     }
     const entry = state.entry(service);
-    return entry ? found(entry, from, cacheStatus, since) : { type: "nothing" };
+    return entry ? found(entry, from, cacheStatus, since) : lookupDeep(service, background, startedAt, since);
+  }
+
+  /** What is left where nothing is held and Redis told nothing. */
+  async function lookupDeep(
+    service: string,
+    background: Background,
+    startedAt: number,
+    since: number,
+  ): Promise<Lookup> {
+    const joined = loader.loadDeep([service], background);
+    const loaded = joined && (await wait(joined, startedAt + coldBudgetMs - clock.monotonic()));
+    const entry = state.entry(service) ?? loaded?.entries.get(service);
+    return entry ? found(entry, "last-known-good", "hit; detail=last-known-good", since) : { type: "nothing" };
   }
 
   /** A crowd that holds something waits for one slow reading once: the budget counts from where that began. */
   function deadlineOf(joined: Joined<Loaded>, cold: boolean, startedAt: number): number {
-    return cold ? startedAt + coldBudgetMs : Math.min(startedAt, joined.startedAt) + budgetMs;
+    // The deep store, which is asked last, needs its part.
+    if (cold) return startedAt + Math.max(coldBudgetMs / 2, coldBudgetMs - loader.deepBudgetMs());
+    return Math.min(startedAt, joined.startedAt) + budgetMs;
   }
 
   function found(entry: Entry, source: Source, cacheStatus: string, since: number): Lookup {
@@ -300,6 +315,10 @@ export function createLookups(options: LookupsOptions): Lookups {
       if (!loaded) break;
       since = Math.min(since, joined.startedAt);
       from = loaded.from;
+    }
+    if (!state.head() || !state.names.held()) {
+      const deep = loader.loadDeepCatalog(background);
+      if (deep) await wait(deep, startedAt + coldBudgetMs - clock.monotonic());
     }
     const head = state.head();
     if (!head || !state.names.held()) return { type: "nothing" };

@@ -42,14 +42,15 @@ export interface NamespaceState {
    */
   acceptHead(head: Head, readAt: number, expired?: boolean): "applied" | "older" | "incomplete";
   /**
-   * `verified`: the head read together with the snapshot, at `readAt` (monotonic). Returns the entry that is now held, the
-   * newer of the two. What has expired is never current.
+   * `verified`: the head read together with the snapshot. `currentAt`: when it is known to have been current, monotonic,
+   * should it not be so any more; -Infinity if that is not known. Returns the entry that is now held, the newer of the
+   * two. What has expired is never current.
    */
   acceptSnapshot(
     snapshot: ServiceSnapshot,
     textLength: number,
     verified: Version,
-    readAt: number,
+    currentAt: number,
     expired?: boolean,
   ): Entry;
   /** No absence follows from one that has expired. */
@@ -136,15 +137,13 @@ export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOpt
       if (!expired) readAt = Math.max(readAt, nextReadAt);
       return "applied";
     },
-    acceptSnapshot(snapshot, textLength, verified, snapshotReadAt, expired = false) {
+    acceptSnapshot(snapshot, textLength, verified, currentThen, expired = false) {
       const { service } = snapshot;
       const existing = entries.peek(service);
       const order = existing ? compareVersions(snapshot, existing.held.snapshot) : 1;
       // What is current stays so until a head says otherwise: an older reading of the same says nothing.
       if (existing && (order < 0 || (order === 0 && existing.standing.type === "current"))) return existing;
-      // A head read later tells what was so since; one read before it, that the snapshot was behind already.
-      const read = !expired && (!head || snapshotReadAt < readAt) ? snapshotReadAt : -Infinity;
-      const since = Math.max(read, existing ? currentAt(existing) : -Infinity);
+      const since = Math.max(currentThen, existing ? currentAt(existing) : -Infinity);
       const standing: Standing = expired ? { type: "unverified", since } : standingOf(snapshot, verified, since);
       if (standing.type === "behind") behind.add(service);
       else behind.delete(service);

@@ -9,6 +9,7 @@ import type { Refusal } from "./refusals.ts";
 import type { NearRules } from "./near.ts";
 import { createSteadyClock } from "./steady-clock.ts";
 import type { ColoCache } from "./store/colo.ts";
+import type { DeepStore } from "./store/deep.ts";
 import type { ReadStore } from "./store/redis.ts";
 
 /** Snapshots held in memory, for all namespaces: an isolate has 128 MB, and a request's own work needs its part. */
@@ -45,6 +46,8 @@ export interface ResolverOptions {
   readonly namespaces?: readonly [string, ...string[]];
   /** Between memory and Redis, where there is one. */
   readonly colo?: ColoCache | undefined;
+  /** Where last-known-good copies outlive an isolate, and a Redis that is down. */
+  readonly deep?: DeepStore | undefined;
   /** What is left out is as in FRESHNESS_DEFAULT. */
   readonly freshness?: Partial<Freshness>;
   /** What is left out is as in MEMORY_DEFAULT. */
@@ -79,6 +82,7 @@ export function withDefaults({ freshness, memory, ...options }: ResolverOptions)
     corsOrigins: [],
     namespaces: ["default"],
     colo: undefined,
+    deep: undefined,
     near: new Map(),
     watchersMax: WATCHERS_MAX_DEFAULT,
     publicKeys: [],

@@ -91,6 +91,12 @@ export function createReading({ namespace, state, refusals, clock, log }: Readin
     return head;
   }
 
+  /** Only what was current when it was read is shared. One read after the held head that it is older than was behind even so. */
+  function currentThen(readAt: number, from: Origin, expired: boolean): number {
+    if (from === "deep") return readAt;
+    return from === "colo" && !expired && readAt < state.readAt() ? readAt : -Infinity;
+  }
+
   return {
     head(opened, readAt) {
       if (opened) return plausibleHead(opened, readAt, "redis");
@@ -106,13 +112,19 @@ export function createReading({ namespace, state, refusals, clock, log }: Readin
       // That a service has ended is not believed for longer than it was said.
       if (opened.expired && snapshot.tombstoneUntil !== undefined) return undefined;
       if (!opened.expired) refusals.accepted("service", service, from);
-      return state.acceptSnapshot(snapshot, opened.document.length, verified, readAt, opened.expired);
+      return state.acceptSnapshot(
+        snapshot,
+        opened.document.length,
+        verified,
+        currentThen(readAt, from, opened.expired),
+        opened.expired,
+      );
     },
     catalog(opened, from) {
       const catalog = decode("catalog", "", opened, from, (document) => decodeCatalog(document, namespace));
       if (!catalog) return;
       if (!isExpired(opened)) refusals.accepted("catalog", "", from);
-      state.acceptCatalog(catalog, isExpired(opened));
+      state.acceptCatalog(catalog, from === "deep" || isExpired(opened));
     },
   };
 }

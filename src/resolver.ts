@@ -9,6 +9,7 @@ import { createRateLimit } from "./access/rate-limit.ts";
 import { createBreaker } from "./breaker.ts";
 import type { Bindings, ResolverContext, RouteOptions } from "./context.ts";
 import { createHotPath, type Admit } from "./hot-path.ts";
+import { createDeepCopies } from "./deep-copies.ts";
 import { createLoader, REVALIDATIONS_BURST, REVALIDATIONS_PER_SECOND } from "./loader.ts";
 import { createLookups } from "./lookups.ts";
 import { createNamespaceState } from "./namespace-state.ts";
@@ -125,6 +126,7 @@ function createRoutes({
   namespaces,
   store,
   colo,
+  deep,
   freshness,
   memory,
   clock,
@@ -155,18 +157,21 @@ function createRoutes({
   const share = (bound: number) => Math.max(1, Math.floor(bound / namespaces.length));
   const lookups = namespaces.map((namespace) => {
     const state = createNamespaceState({ entriesMax: share(memory.entriesMax), bytesMax: share(snapshotBytesMax) });
-    const { freshMs } = freshness;
+    const { freshMs, swrMs } = freshness;
+    const shared = createSharedReadings({ namespace, colo, clock, log });
     const loader = createLoader({
       namespace,
       state,
       store,
-      shared: createSharedReadings({ namespace, colo, clock, log }),
+      shared,
+      deep: createDeepCopies({ namespace, store: deep, shared, clock, random, log }),
       breaker,
       revalidations,
       clock,
       random,
       log,
       freshMs,
+      swrMs,
       verifier,
       onRefused,
       onAnswer,

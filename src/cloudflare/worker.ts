@@ -6,6 +6,7 @@ import type { Env } from "../env-reader.ts";
 import { consoleLog } from "../log.ts";
 import { createResolver, type Resolver } from "../resolver.ts";
 import { createColoCache, type CacheApi } from "./colo-cache.ts";
+import { deepStoreOf } from "./kv.ts";
 import { createCloudflarePlatform, type ExecutionContext } from "./platform.ts";
 import { rateLimiterOf } from "./rate-limiter.ts";
 
@@ -33,6 +34,7 @@ export function createWorker(): Worker {
         ...optionsOf(settings),
         rateLimit: { ...settings.rateLimit, limiter: rateLimiterOf(env) },
         colo: createColoCache(caches.default, settings.deployment),
+        deep: deepStoreOf(env, settings.deployment),
       });
       return { resolver };
     } catch (thrown) {

@@ -6,6 +6,7 @@ import type { RateLimitRule } from "../../src/access/rate-limit.ts";
 import type { Platform } from "../../src/platform.ts";
 import type { Refusal } from "../../src/refusals.ts";
 import type { ColoCache } from "../../src/store/colo.ts";
+import type { DeepStore } from "../../src/store/deep.ts";
 import type { Random } from "../../kernel/random.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
 import type { SealKey } from "./sealed.ts";
@@ -39,6 +40,7 @@ export interface FixtureOptions {
   /** What is published is stored as this makes it. */
   readonly seal?: SealKey;
   readonly colo?: ColoCache;
+  readonly deep?: DeepStore;
   /** Another one whose clock, store and publisher this one shares: a further isolate. */
   readonly beside?: Fixture;
 }
@@ -61,6 +63,7 @@ export function createFixture(options: FixtureOptions = {}): Fixture {
     corsOrigins: options.corsOrigins ?? [],
     store,
     colo: options.colo,
+    deep: options.deep,
     ...(options.freshness ? { freshness: options.freshness } : {}),
     ...(options.memory ? { memory: options.memory } : {}),
     ...(options.publicKeys ? { publicKeys: options.publicKeys } : {}),
