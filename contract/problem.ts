@@ -26,6 +26,8 @@ const problems: Readonly<Record<ErrorCode, readonly [status: number, title: stri
   unavailable: [503, "Unavailable"],
 };
 
+export const ERROR_CODES = Object.keys(problems) as readonly ErrorCode[];
+
 export function problemStatus(code: ErrorCode): number {
   return problems[code][0];
 }

@@ -31,32 +31,38 @@ export interface ServiceSnapshot {
   readonly instances: readonly Instance[];
 }
 
-const snapshotSchema = v.object({
-  ...documentEntries("service"),
+/** Fields of a newer publisher pass through, to callers that know them. */
+export const instanceSchema = v.looseObject({
+  id: v.string(),
+  address: v.string(),
+  port: safeInteger,
+  protocol: v.string(),
+  url: v.exactOptional(v.string()),
+  version: v.exactOptional(v.string()),
+  region: v.exactOptional(v.string()),
+  zone: v.exactOptional(v.string()),
+  weight: safeInteger,
+  tags: v.array(v.string()),
+  metadata: v.record(v.string(), v.string()),
+  status: v.picklist(["up", "draining", "down", "suspect"]),
+  cause: v.exactOptional(v.string()),
+  registeredAt: v.string(),
+});
+
+/** What a snapshot and the answers made of it have in common. */
+export const publishedEntries = {
   service: v.string(),
   epoch: versionNumber,
   revision: versionNumber,
   etcdRevision: versionNumber,
   publishedAt: v.string(),
+};
+
+const snapshotSchema = v.object({
+  ...documentEntries("service"),
+  ...publishedEntries,
   tombstoneUntil: v.exactOptional(safeInteger),
-  instances: v.array(
-    v.looseObject({
-      id: v.string(),
-      address: v.string(),
-      port: safeInteger,
-      protocol: v.string(),
-      url: v.exactOptional(v.string()),
-      version: v.exactOptional(v.string()),
-      region: v.exactOptional(v.string()),
-      zone: v.exactOptional(v.string()),
-      weight: safeInteger,
-      tags: v.array(v.string()),
-      metadata: v.record(v.string(), v.string()),
-      status: v.picklist(["up", "draining", "down", "suspect"]),
-      cause: v.exactOptional(v.string()),
-      registeredAt: v.string(),
-    }),
-  ),
+  instances: v.array(instanceSchema),
 });
 
 export function encodeSnapshot(snapshot: ServiceSnapshot): string {

@@ -40,7 +40,7 @@ export function answer({ request, provenance, revision, etag, anywhere, body }: 
 }
 
 /** If-None-Match compares weakly (RFC 9110, 13.1.2): a proxy that compresses may have made the tag weak. */
-function matchesTag(header: string | null, etag: string): boolean {
+export function matchesTag(header: string | null, etag: string): boolean {
   if (header === null) return false;
   if (header === etag || header.trim() === "*") return true;
   return header.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag);

@@ -20,6 +20,7 @@ import { withDefaults, type CompleteOptions, type ResolverOptions } from "./opti
 import { plainPlatform, type Platform } from "./platform.ts";
 import { createRightsCheck } from "./rights.ts";
 import { healthRoute, readyRoute } from "./routes/health.ts";
+import { docsRoute, documentRoute } from "./routes/openapi.ts";
 import { pickRoute } from "./routes/pick.ts";
 import { resolveRoute } from "./routes/resolve.ts";
 import { serviceRoute } from "./routes/service.ts";
@@ -92,6 +93,8 @@ export function createResolver(given: ResolverOptions): Resolver {
   }
   app.get("/healthz", healthRoute);
   app.get("/readyz", readyRoute(routes));
+  app.get("/openapi.json", documentRoute());
+  app.get("/docs", docsRoute());
 
   app.notFound(({ req }) => {
     if (req.method === "GET" || req.method === "HEAD") {
