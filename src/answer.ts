@@ -1,10 +1,11 @@
-import { HEADER_AGE_MS, HEADER_REVISION, HEADER_SOURCE, HEADER_STALE } from "../contract/http.ts";
 import { FingerpostError } from "../kernel/errors.ts";
+import { createAnswerHeaders, createCopyCheck } from "./answer-headers.ts";
 import type { Lookup, Provenance } from "./lookups.ts";
 
 /** Shared caches must not keep what a credential opened, and private ones ask first: a 304 costs next to nothing. */
 const CACHEABLE = "private, no-cache";
 const NOT_CACHEABLE = "no-store";
+const JSON_TYPE = { "Content-Type": "application/json" };
 /** What a caller may try again after; the resolver itself reads again by then. */
 const RETRY_AFTER_SECONDS = 1;
 
@@ -20,23 +21,25 @@ export interface AnswerOptions {
 }
 
 /** A 200, or a 304 when the caller has these bytes already. */
-export function answer({ request, provenance, revision, etag, anywhere, body }: AnswerOptions): Response {
-  const headers: Record<string, string> = {
-    "Cache-Control": etag === undefined ? NOT_CACHEABLE : CACHEABLE,
-    "Cache-Status": `fingerpost; ${provenance.cacheStatus}`,
-    Age: String(Math.floor(provenance.ageMs / 1000)),
-    [HEADER_SOURCE]: provenance.source,
-    [HEADER_REVISION]: String(revision),
-    [HEADER_AGE_MS]: String(provenance.ageMs),
-    [HEADER_STALE]: String(provenance.stale),
+export type Answer = (options: AnswerOptions) => Response;
+
+export function createAnswer(): Answer {
+  const copied = createCopyCheck();
+  const headersByPlace = (fixed: Readonly<Record<string, string>>) => ({
+    anywhere: createAnswerHeaders(fixed, copied),
+    here: createAnswerHeaders({ ...fixed, Vary: "*" }, copied),
+  });
+  const noStore = headersByPlace({ "Cache-Control": NOT_CACHEABLE, ...JSON_TYPE });
+  const tagged = headersByPlace({ "Cache-Control": CACHEABLE, ...JSON_TYPE });
+  const unchanged = headersByPlace({ "Cache-Control": CACHEABLE });
+  return ({ request, provenance, revision, etag, anywhere = true, body }) => {
+    const place = anywhere ? "anywhere" : "here";
+    if (etag !== undefined && matchesTag(request.headers.get("if-none-match"), etag)) {
+      return new Response(null, { status: 304, headers: unchanged[place](provenance, revision, etag) });
+    }
+    const headersOf = etag === undefined ? noStore : tagged;
+    return new Response(body, { headers: headersOf[place](provenance, revision, etag) });
   };
-  if (anywhere === false) headers["Vary"] = "*";
-  if (etag !== undefined) {
-    headers["ETag"] = etag;
-    if (matchesTag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
-  }
-  headers["Content-Type"] = "application/json";
-  return new Response(body, { headers });
 }
 
 /** If-None-Match compares weakly (RFC 9110, 13.1.2): a proxy that compresses may have made the tag weak. */

@@ -1,4 +1,4 @@
-import { answer, failure, nothingKnown } from "./answer.ts";
+import { failure, nothingKnown, type Answer } from "./answer.ts";
 import type { Lookup, Lookups } from "./lookups.ts";
 import { NEAR_AUTO, type Place, type Places } from "./near.ts";
 import type { Platform } from "./platform.ts";
@@ -26,11 +26,12 @@ export interface Answering {
 }
 
 export interface AnsweringOptions {
+  readonly answer: Answer;
   readonly places: Places;
   readonly selections: Selections;
 }
 
-export function createAnswering({ places, selections }: AnsweringOptions): Answering {
+export function createAnswering({ answer, places, selections }: AnsweringOptions): Answering {
   const placeOf: Answering["placeOf"] = ({ near }, platform) =>
     near === undefined ? undefined : places.of(near, platform.location);
 

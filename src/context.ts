@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import { FingerpostError } from "../kernel/errors.ts";
 import type { Random } from "../kernel/random.ts";
 import type { Caller } from "./access/caller.ts";
+import type { Answer } from "./answer.ts";
 import type { Answering } from "./answering.ts";
 import type { Background } from "./flight.ts";
 import type { Lookups } from "./lookups.ts";
@@ -27,6 +28,7 @@ export interface RouteOptions {
   readonly namespaces: ReadonlyMap<string, Lookups>;
   readonly namespaceDefault: string;
   readonly random: Random;
+  readonly answer: Answer;
   readonly answering: Answering;
   /** Of what was answered. */
   readonly memo: UrlMemo;

@@ -2,6 +2,7 @@ import { Hono } from "hono/tiny";
 import { problemResponse } from "../contract/problem.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import { createAccess } from "./access/access.ts";
+import { createAnswer } from "./answer.ts";
 import { createAnswering } from "./answering.ts";
 import type { Caller } from "./access/caller.ts";
 import { createCors } from "./access/cors.ts";
@@ -182,11 +183,13 @@ function createRoutes({
     return [namespace, createLookups({ ...freshness, state, loader, breaker, clock })] as const;
   });
   const selections = createSelections(memory.bytesMax * SELECTIONS_SHARE, random);
+  const answer = createAnswer();
   return {
     namespaces: new Map(lookups),
     namespaceDefault: namespaces[0],
     random,
-    answering: createAnswering({ places: createPlaces(near), selections }),
+    answer,
+    answering: createAnswering({ answer, places: createPlaces(near), selections }),
     memo: createUrlMemo(),
   };
 }

@@ -1,5 +1,5 @@
 import { toProblem } from "../../contract/problem.ts";
-import { answer, failure, nothingKnown } from "../answer.ts";
+import { failure, nothingKnown } from "../answer.ts";
 import { forbiddenService, namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
 import type { Held } from "../held.ts";
 import type { Lookup, Provenance } from "../lookups.ts";
@@ -37,7 +37,7 @@ export function resolveRoute(options: RouteOptions) {
       throw nothingKnown("Nothing is known of these services yet.");
     const answered = found.filter((lookup): lookup is Found => lookup.type === "found");
     const complete = found.every((lookup) => lookup.type !== "nothing");
-    return answer({
+    return options.answer({
       request: context.req.raw,
       provenance: worst(answered),
       revision: Math.max(0, ...answered.map(({ held }) => held.snapshot.revision)),

@@ -1,5 +1,5 @@
 import type { ServicesAnswer } from "../../contract/http.ts";
-import { answer, nothingKnown } from "../answer.ts";
+import { nothingKnown } from "../answer.ts";
 import { namespaceOf, type ResolverContext, type RouteOptions } from "../context.ts";
 import type { NamedCount } from "../known-names.ts";
 import { OPERATIONS } from "../operations.ts";
@@ -24,7 +24,7 @@ export function servicesRoute(options: RouteOptions) {
       ...(next === undefined ? {} : { next }),
     };
     const body = JSON.stringify(page);
-    return answer({
+    return options.answer({
       request: context.req.raw,
       provenance: listing,
       revision: head.revision,
