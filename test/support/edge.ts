@@ -27,7 +27,7 @@ export interface Edge {
   close(): Promise<void>;
 }
 
-export async function startEdge(redisUrl: string): Promise<Edge> {
+export async function startEdge(redisUrl: string, publicKeys: readonly string[] = []): Promise<Edge> {
   const closing = new AbortController();
   const listen = { host: "127.0.0.1", port: 0 };
   const gateway = await runGateway({ listen, token: TOKEN, redisUrl }, { ...parts, signal: closing.signal });
@@ -40,6 +40,7 @@ export async function startEdge(redisUrl: string): Promise<Edge> {
         FINGERPOST_OPEN: "true",
         FINGERPOST_FRESH_MS: "100",
         FINGERPOST_SWR_MS: "200",
+        FINGERPOST_PUBLIC_KEYS: publicKeys.join(),
       },
     },
     parts,
