@@ -1,4 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundleWorker } from "../../dev/bundle.ts";
@@ -20,9 +22,21 @@ interface Esbuild {
 
 let bundles = 0;
 
-/** The resolver as `wrangler deploy` would upload it; gives the path of the script. */
-export async function bundleResolver(stage: Stage): Promise<string> {
-  return bundleWorker(join(stage.dir, `resolver-${++bundles}`), stage.signal);
+/** The resolver's script, made once for a whole run. */
+export interface ResolverBundle {
+  /** The path of what `wrangler deploy` would upload. */
+  path(signal: AbortSignal): Promise<string>;
+  /** Removes it. */
+  close(): void;
+}
+
+export function createResolverBundle(): ResolverBundle {
+  const dir = mkdtempSync(join(tmpdir(), "fingerpost-bench-bundle-"));
+  let made: Promise<string> | undefined;
+  return {
+    path: (signal) => (made ??= bundleWorker(dir, signal)),
+    close: () => rmSync(dir, { recursive: true, force: true }),
+  };
 }
 
 /** What a constant Worker answers everything with. */
@@ -34,6 +48,11 @@ export interface Constant {
 /** A Hono Worker that answers everything with the same bytes. */
 export async function bundleConstant(stage: Stage, { body, headers }: Constant): Promise<string> {
   return bundle(stage, "constant", { BODY: body, HEADERS: headers });
+}
+
+/** A Hono Worker that reads Redis by @upstash/redis for each request, with our options for it or with its defaults. */
+export async function bundleRedisReader(stage: Stage): Promise<string> {
+  return bundle(stage, "redis-reader", {});
 }
 
 export async function bundleColo(stage: Stage): Promise<string> {

@@ -23,6 +23,7 @@ export const CALLER_HEADERS = { authorization: `Bearer ${CALLER_KEY}` };
 export interface EdgeStore {
   readonly redis: BenchRedis;
   readonly publisher: TestPublisher;
+  readonly gatewayPid: number;
   /** Between Workers and the gateway. */
   readonly line: Proxy;
   /** The Worker's environment. */
@@ -45,8 +46,8 @@ export async function startEdgeStore(stage: Stage, { services, instancesPerServi
   }
   await publisher.fill();
   keepConfirmed(stage, publisher);
-  const { line, env } = await startLine(stage, redis);
-  return { redis, publisher, line, env, reads: () => redis.commandCount("get", "mget") };
+  const line = await startLine(stage, redis);
+  return { redis, publisher, ...line, reads: () => redis.commandCount("get", "mget") };
 }
 
 /** A gateway before a Redis, and a line to it that can be broken. */
@@ -78,7 +79,7 @@ export async function startLine(stage: Stage, redis: BenchRedis) {
     UPSTASH_REDIS_REST_TOKEN: READ_ONLY_TOKEN,
     FINGERPOST_KEYS: `function=${createHash("sha256").update(CALLER_KEY).digest("hex")}`,
   };
-  return { gateway, line, env };
+  return { gatewayPid: gateway.pid, line, env };
 }
 
 /** The instances of one service, as the registrar publishes them. */

@@ -1,13 +1,13 @@
 import { distributionOf, round } from "../support/distribution.ts";
-import { getRequest } from "../support/raw-connection.ts";
 import type { Figures, Goal, Measured } from "../support/result.ts";
 import type { Stage } from "../support/stage.ts";
 import { startTask, type Task } from "../support/task.ts";
 import { cpuSecondsOf } from "../support/usage.ts";
 import { serviceName } from "../support/workload.ts";
-import { bundleConstant, bundleResolver, type Constant } from "./bundles.ts";
-import { CALLER_HEADERS, startEdgeStore } from "./edge.ts";
+import { bundleConstant, type Constant, type ResolverBundle } from "./bundles.ts";
+import { startEdgeStore } from "./edge.ts";
 import { constantOf } from "./constant-of.ts";
+import { allAnswered, holdAll, lookupsOf, shuffled } from "./requests.ts";
 import type { Answers, Load } from "./tasks/load.ts";
 import { startWorkerd, type Workerd } from "./workerd.ts";
 
@@ -66,11 +66,15 @@ interface Subject {
 }
 
 /** Lookups from memory against a Worker that does nothing. */
-export async function measureHot(stage: Stage, short: boolean): Promise<Measured> {
+export async function measureHot(stage: Stage, short: boolean, bundle: ResolverBundle): Promise<Measured> {
   const scale = short ? SHORT : FULL;
   const { services } = scale;
   const store = await startEdgeStore(stage, { services, instancesPerService: INSTANCES_PER_SERVICE });
-  const resolver = await startWorkerd(stage, { name: "resolver", script: await bundleResolver(stage), env: store.env });
+  const resolver = await startWorkerd(stage, {
+    name: "resolver",
+    script: await bundle.path(stage.signal),
+    env: store.env,
+  });
   const load = startTask<Load>(stage, import.meta.url, "./tasks/load.ts");
   await holdAll(load, resolver, services);
 
@@ -78,11 +82,7 @@ export async function measureHot(stage: Stage, short: boolean): Promise<Measured
   const goals: Goal[] = [];
   const raw: Record<string, unknown> = {};
   for (const question of QUESTIONS) {
-    const requests = question.queries.flatMap((query) =>
-      Array.from({ length: services }, (_, index) =>
-        getRequest(`/v1/services/${serviceName(index, services)}${query}`, CALLER_HEADERS),
-      ),
-    );
+    const requests = question.queries.flatMap((query) => lookupsOf(services, query));
     const path = `/v1/services/${serviceName(0, services)}${question.queries[0] ?? ""}`;
     const whole = await constantOf(resolver, path);
     const bare = { ...whole, headers: { "content-type": "application/json" } };
@@ -132,18 +132,6 @@ export async function measureHot(stage: Stage, short: boolean): Promise<Measured
   };
 }
 
-/** Every service once, from Redis into memory. */
-async function holdAll(load: Task<Load>, { port }: Workerd, services: number): Promise<void> {
-  const requests = Array.from({ length: services }, (_, index) =>
-    getRequest(`/v1/services/${serviceName(index, services)}`, CALLER_HEADERS),
-  );
-  await load.call("open", { name: "hold", target: { port, connections: 8, requests } });
-  await load.call("each", { name: "hold" });
-  const { others } = await load.call("each", { name: "hold" });
-  if (Object.keys(others).length > 0) throw new Error(`not every service is answered: ${JSON.stringify(others)}`);
-  await load.call("close", { name: "hold" });
-}
-
 /** The rounds of each subject, taken in turn. */
 async function takeRounds(
   stage: Stage,
@@ -153,7 +141,7 @@ async function takeRounds(
   { rounds, roundMs, warmUpMs }: Scale,
 ): Promise<ReadonlyMap<string, readonly Round[]>> {
   for (const { name, worker } of subjects) {
-    await load.call("open", { name, target: { port: worker.port, connections: CONNECTIONS, requests } });
+    await load.call("aim", { name, target: { port: worker.port, connections: CONNECTIONS, requests } });
     await load.call("saturate", { name, durationMs: warmUpMs });
   }
   const taken = new Map(subjects.map(({ name }) => [name, [] as Round[]]));
@@ -165,9 +153,7 @@ async function takeRounds(
       if (!subject) continue;
       const { name, worker } = subject;
       const before = { worker: cpuSecondsOf(worker.pid), load: cpuSecondsOf(load.pid) };
-      const answers = await load.call("saturate", { name, durationMs: roundMs });
-      const others = Object.keys(answers.others);
-      if (others.length > 0) throw new Error(`${name} answered ${others.join(", ")}`);
+      const answers = allAnswered(name, await load.call("saturate", { name, durationMs: roundMs }));
       const cpuSeconds = cpuSecondsOf(worker.pid) - before.worker;
       taken.get(name)?.push({
         answers,
@@ -177,7 +163,6 @@ async function takeRounds(
       });
     }
   }
-  for (const { name } of subjects) await load.call("close", { name });
   return taken;
 }
 
@@ -195,10 +180,4 @@ function goalOf(what: string, actual: number, limit: number): Goal {
 
 function sum<T>(values: readonly T[], of: (value: T) => number): number {
   return values.reduce((total, value) => total + of(value), 0);
-}
-
-/** In an order of its own, always the same: neighbours in memory must not be neighbours in time. */
-function shuffled<T>(values: readonly T[]): readonly T[] {
-  const step = 7919;
-  return values.map((_, index) => values[(index * step) % values.length] as T);
 }

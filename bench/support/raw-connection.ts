@@ -2,6 +2,8 @@ import { connect } from "node:net";
 
 const BUFFER_BYTES = 256 * 1024;
 const HEAD_END = "\r\n\r\n";
+/** With one request under way nothing follows it, and no JSON has it within. */
+const CHUNKS_END = "\r\n0\r\n\r\n";
 
 export interface RawConnection {
   /** Whether a request is under way: only one may be. */
@@ -37,6 +39,9 @@ export async function openRawConnection(options: RawConnectionOptions): Promise<
   let text = "";
   /** Of the body that is being received; -1: the head is not whole yet. */
   let missing = -1;
+  let chunked = false;
+  /** The last characters of a chunked body so far. */
+  let tail = "";
 
   function receive(size: number): boolean {
     let at = 0;
@@ -55,9 +60,15 @@ export async function openRawConnection(options: RawConnectionOptions): Promise<
       }
     }
     if (collect) text += buffer.toString("utf8", at, size);
-    missing -= size - at;
-    if (missing > 0) return true;
-    if (missing < 0) throw new Error(`${-missing} bytes more than the answer has`);
+    if (chunked) {
+      tail = (tail + buffer.toString("latin1", Math.max(at, size - CHUNKS_END.length), size)).slice(-CHUNKS_END.length);
+      if (tail !== CHUNKS_END) return true;
+      tail = "";
+    } else {
+      missing -= size - at;
+      if (missing > 0) return true;
+      if (missing < 0) throw new Error(`${-missing} bytes more than the answer has`);
+    }
     missing = -1;
     busy = false;
     const body = text;
@@ -69,8 +80,10 @@ export async function openRawConnection(options: RawConnectionOptions): Promise<
   function readHead(lines: string): void {
     status = Number(lines.slice(9, 12));
     const length = /\r\ncontent-length: *(\d+)/i.exec(lines)?.[1];
-    if (length === undefined && status !== 204 && status !== 304)
+    chunked = length === undefined && /\r\ntransfer-encoding: *chunked/i.test(lines);
+    if (length === undefined && !chunked && status !== 204 && status !== 304) {
       throw new Error(`an answer without a length: ${lines}`);
+    }
     missing = Number(length ?? 0);
   }
 
@@ -107,4 +120,11 @@ export async function openRawConnection(options: RawConnectionOptions): Promise<
 export function getRequest(path: string, headers: Readonly<Record<string, string>>): string {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   return `GET ${path} HTTP/1.1\r\nhost: resolver\r\n${lines.join("")}\r\n`;
+}
+
+/** The same of a POST of JSON. */
+export function postRequest(path: string, headers: Readonly<Record<string, string>>, body: string): string {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const length = Buffer.byteLength(body);
+  return `POST ${path} HTTP/1.1\r\nhost: server\r\n${lines.join("")}content-type: application/json\r\ncontent-length: ${length}\r\n\r\n${body}`;
 }

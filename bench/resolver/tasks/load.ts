@@ -1,3 +1,4 @@
+import { inParallel } from "../../support/concurrent.ts";
 import { distributionOf, type Distribution } from "../../support/distribution.ts";
 import { openRawConnection, type RawConnection } from "../../support/raw-connection.ts";
 import { serveTask } from "../../support/task-process.ts";
@@ -22,10 +23,10 @@ export interface Answers {
   readonly latencyMs: Distribution;
 }
 
+/** Each run has connections of its own: a server closes those that are idle for some seconds. */
 export type Load = {
-  /** Opens connections under a name. */
-  readonly open: (input: { readonly name: string; readonly target: Target }) => Promise<void>;
-  readonly close: (input: { readonly name: string }) => Promise<void>;
+  /** Keeps under a name what the others ask for. */
+  readonly aim: (input: { readonly name: string; readonly target: Target }) => Promise<void>;
   /** As fast as it is answered, one request at a time on each connection. */
   readonly saturate: (input: { readonly name: string; readonly durationMs: number }) => Promise<Answers>;
   /** Every request once. */
@@ -45,55 +46,17 @@ interface Lane {
   sentAt: number;
 }
 
-interface Crowd {
-  readonly lanes: readonly Lane[];
-  /** The text of the next request. */
-  next(): string;
-  readonly count: number;
-  /** Told of every answer, and of the end of a connection, while something runs. */
-  answered: (lane: Lane, status: number) => void;
-  failed: (error: Error) => void;
+interface Aim extends Target {
+  /** How many were sent so far. */
+  sent: number;
 }
 
-const crowds = new Map<string, Crowd>();
+const aims = new Map<string, Aim>();
 
-function crowd(name: string): Crowd {
-  const found = crowds.get(name);
-  if (!found) throw new Error(`nothing is open as ${name}`);
-  return found;
-}
-
-async function open({ name, target }: { readonly name: string; readonly target: Target }): Promise<void> {
-  const { port, connections, requests } = target;
-  const lanes: Lane[] = [];
-  let at = 0;
-  const opened: Crowd = {
-    lanes,
-    count: requests.length,
-    next: () => requests[at++ % requests.length] ?? "",
-    answered: () => undefined,
-    failed(error) {
-      throw error;
-    },
-  };
-  const openOne = async () => {
-    const connection = await openRawConnection({
-      port,
-      onAnswer: (_connection, status) => opened.answered(lane, status),
-      onFailure: (error) => opened.failed(error),
-    });
-    const lane: Lane = { connection, sentAt: 0 };
-    lanes.push(lane);
-  };
-  while (lanes.length < connections) {
-    await Promise.all(Array.from({ length: Math.min(OPENING_MAX, connections - lanes.length) }, openOne));
-  }
-  crowds.set(name, opened);
-}
-
-async function close({ name }: { readonly name: string }): Promise<void> {
-  for (const { connection } of crowd(name).lanes) connection.close();
-  crowds.delete(name);
+function aimed(name: string): Aim {
+  const aim = aims.get(name);
+  if (!aim) throw new Error(`nothing is known of ${name}`);
+  return aim;
 }
 
 interface Plan {
@@ -106,36 +69,54 @@ interface Plan {
 }
 
 /** Runs until the plan is over and everything that was sent is answered. */
-async function run(of: Crowd, plan: Plan): Promise<Answers> {
+async function run(aim: Aim, planFor: (lanes: readonly Lane[]) => Plan): Promise<Answers> {
+  const { port, connections, requests } = aim;
   const latenciesMs: number[] = [];
   const others: Record<string, number> = {};
   const finished = Promise.withResolvers<undefined>();
+  const lanes: Lane[] = [];
+  let plan: Plan | undefined;
   let underWay = 0;
+  let startedAt = 0;
   const check = () => {
-    if (underWay === 0 && plan.over()) finished.resolve(undefined);
+    if (underWay === 0 && plan?.over() === true) finished.resolve(undefined);
   };
-  of.failed = (error) => finished.reject(error);
-  of.answered = (lane, status) => {
-    const now = performance.now();
-    latenciesMs.push(now - lane.sentAt);
-    if (status !== 200) others[status] = (others[status] ?? 0) + 1;
-    underWay--;
-    plan.free(lane, now - startedAt);
-    check();
-  };
-  const startedAt = performance.now();
+  await inParallel(connections, OPENING_MAX, async () => {
+    const lane: Lane = { connection: await openRawConnection({ port, onAnswer, onFailure }), sentAt: 0 };
+    lanes.push(lane);
+
+    function onAnswer(_connection: RawConnection, status: number): void {
+      const now = performance.now();
+      latenciesMs.push(now - lane.sentAt);
+      if (status !== 200) others[status] = (others[status] ?? 0) + 1;
+      underWay--;
+      plan?.free(lane, now - startedAt);
+      check();
+    }
+  });
+
+  function onFailure(error: Error): void {
+    finished.reject(error);
+  }
+
+  plan = planFor(lanes);
+  startedAt = performance.now();
   plan.begin((lane, dueAt = performance.now()) => {
     lane.sentAt = dueAt;
     underWay++;
-    lane.connection.send(of.next());
+    lane.connection.send(requests[aim.sent++ % requests.length] ?? "");
   }, check);
-  await finished.promise;
-  const tookMs = performance.now() - startedAt;
-  return { answered: latenciesMs.length, others, tookMs, latencyMs: distributionOf(latenciesMs) };
+  try {
+    await finished.promise;
+    const tookMs = performance.now() - startedAt;
+    return { answered: latenciesMs.length, others, tookMs, latencyMs: distributionOf(latenciesMs) };
+  } finally {
+    for (const { connection } of lanes) connection.close();
+  }
 }
 
 /** Keeps every connection busy until `enough` says so, told how many were sent and for how long it has gone on. */
-function busily(of: Crowd, enough: (sent: number, elapsedMs: number) => boolean): Promise<Answers> {
+function busily(aim: Aim, enough: (sent: number, elapsedMs: number) => boolean): Promise<Answers> {
   let send: (lane: Lane) => void = () => undefined;
   let sent = 0;
   const free = (lane: Lane, elapsedMs: number) => {
@@ -143,55 +124,56 @@ function busily(of: Crowd, enough: (sent: number, elapsedMs: number) => boolean)
     sent++;
     send(lane);
   };
-  return run(of, {
+  return run(aim, (lanes) => ({
     begin(sendNow) {
       send = sendNow;
-      for (const lane of of.lanes) free(lane, 0);
+      for (const lane of lanes) free(lane, 0);
     },
     free,
     over: () => true,
-  });
+  }));
 }
 
-async function steadily(input: Parameters<Load["steadily"]>[0]): Promise<Answers> {
-  const { name, perSecond, durationMs } = input;
-  const of = crowd(name);
-  const idle = [...of.lanes];
+function evenly(aim: Aim, perSecond: number, durationMs: number): Promise<Answers> {
   let ticking = true;
-  return run(of, {
-    begin(send, check) {
-      const startedAt = performance.now();
-      let sent = 0;
-      const timer = setInterval(() => {
-        const elapsedMs = performance.now() - startedAt;
-        const due = Math.floor((Math.min(elapsedMs, durationMs) / 1000) * perSecond);
-        for (let lane = sent < due ? idle.pop() : undefined; lane; lane = sent < due ? idle.pop() : undefined) {
-          // From when it was due: what waits for a connection has waited as well.
-          send(lane, startedAt + (sent++ / perSecond) * 1000);
-        }
-        if (elapsedMs < durationMs || sent < due) return;
-        clearInterval(timer);
-        ticking = false;
-        check();
-      }, TICK_MS);
-    },
-    free: (lane) => void idle.push(lane),
-    over: () => !ticking,
+  return run(aim, (lanes) => {
+    const idle = [...lanes];
+    return {
+      begin(send, check) {
+        const startedAt = performance.now();
+        let sent = 0;
+        const timer = setInterval(() => {
+          const elapsedMs = performance.now() - startedAt;
+          const due = Math.floor((Math.min(elapsedMs, durationMs) / 1000) * perSecond);
+          for (let lane = sent < due ? idle.pop() : undefined; lane; lane = sent < due ? idle.pop() : undefined) {
+            // From when it was due: what waits for a connection has waited as well.
+            send(lane, startedAt + (sent++ / perSecond) * 1000);
+          }
+          if (elapsedMs < durationMs || sent < due) return;
+          clearInterval(timer);
+          ticking = false;
+          check();
+        }, TICK_MS);
+      },
+      free: (lane) => void idle.push(lane),
+      over: () => !ticking,
+    };
   });
 }
 
 const load: Load = {
-  open,
-  close,
-  saturate: ({ name, durationMs }) => busily(crowd(name), (_sent, elapsedMs) => elapsedMs >= durationMs),
-  each({ name }) {
-    const of = crowd(name);
-    return busily(of, (sent) => sent >= of.count);
+  async aim({ name, target }) {
+    aims.set(name, { ...target, sent: 0 });
   },
-  steadily,
-  atOnce({ name }) {
-    const of = crowd(name);
-    return busily(of, (sent) => sent >= of.lanes.length);
+  saturate: async ({ name, durationMs }) => busily(aimed(name), (_sent, elapsedMs) => elapsedMs >= durationMs),
+  async each({ name }) {
+    const aim = aimed(name);
+    return busily(aim, (sent) => sent >= aim.requests.length);
+  },
+  steadily: async ({ name, perSecond, durationMs }) => evenly(aimed(name), perSecond, durationMs),
+  async atOnce({ name }) {
+    const aim = aimed(name);
+    return busily(aim, (sent) => sent >= aim.connections);
   },
 };
 

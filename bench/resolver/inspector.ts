@@ -1,0 +1,30 @@
+/** V8's own figures of an isolate, in bytes. What nobody holds any more is still in them until it is collected. */
+export interface Heap {
+  readonly usedBytes: number;
+  /** Of what V8 keeps outside of its heap: ArrayBuffers above all. */
+  readonly outsideBytes: number;
+}
+
+interface HeapUsage {
+  readonly usedSize: number;
+  readonly embedderHeapUsedSize: number;
+  readonly backingStorageSize: number;
+}
+
+/** By workerd's inspector. */
+export async function heapOf(inspectorPort: number): Promise<Heap> {
+  const socket = new WebSocket(`ws://127.0.0.1:${inspectorPort}/main`);
+  try {
+    const { usedSize, embedderHeapUsedSize, backingStorageSize } = await new Promise<HeapUsage>((resolve, reject) => {
+      socket.addEventListener("open", () => socket.send('{"id":1,"method":"Runtime.getHeapUsage"}'));
+      socket.addEventListener("error", () => reject(new Error("the inspector does not answer")));
+      socket.addEventListener("message", ({ data }) => {
+        const message = JSON.parse(String(data)) as { readonly id?: number; readonly result?: HeapUsage };
+        if (message.id === 1 && message.result) resolve(message.result);
+      });
+    });
+    return { usedBytes: usedSize, outsideBytes: embedderHeapUsedSize + backingStorageSize };
+  } finally {
+    socket.close();
+  }
+}
