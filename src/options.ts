@@ -7,6 +7,7 @@ import { consoleLog, type ResolverLog } from "./log.ts";
 import type { Freshness } from "./lookups.ts";
 import type { Refusal } from "./refusals.ts";
 import type { NearRules } from "./near.ts";
+import { checkOptions } from "./options-check.ts";
 import { createSteadyClock } from "./steady-clock.ts";
 import type { ColoCache } from "./store/colo.ts";
 import type { DeepStore } from "./store/deep.ts";
@@ -44,6 +45,8 @@ export interface ResolverOptions {
   readonly store: ReadStore;
   /** Served, and read from Redis; the first is the default. No other name reaches Redis. `["default"]` if left out. */
   readonly namespaces?: readonly [string, ...string[]];
+  /** What stands before each path, `/discovery` for instance; nothing if left out. */
+  readonly basePath?: string;
   /** Between memory and Redis, where there is one. */
   readonly colo?: ColoCache | undefined;
   /** Where last-known-good copies outlive an isolate, and a Redis that is down. */
@@ -76,11 +79,13 @@ export type CompleteOptions = Required<Omit<ResolverOptions, "freshness" | "memo
   readonly memory: MemoryBounds;
 };
 
+/** Throws `invalid_argument` that names every option that is wrong. */
 export function withDefaults({ freshness, memory, ...options }: ResolverOptions): CompleteOptions {
-  return {
+  return checkOptions({
     rateLimit: {},
     corsOrigins: [],
     namespaces: ["default"],
+    basePath: "",
     colo: undefined,
     deep: undefined,
     near: new Map(),
@@ -90,8 +95,13 @@ export function withDefaults({ freshness, memory, ...options }: ResolverOptions)
     clock: createSteadyClock(systemClock),
     random: systemRandom,
     log: consoleLog,
-    ...options,
-    freshness: { ...FRESHNESS_DEFAULT, ...freshness },
-    memory: { ...MEMORY_DEFAULT, ...memory },
-  };
+    ...given(options),
+    freshness: { ...FRESHNESS_DEFAULT, ...given(freshness) },
+    memory: { ...MEMORY_DEFAULT, ...given(memory) },
+  });
+}
+
+/** What is there and undefined is left out as well. */
+function given<T extends object>(options: T | undefined): T {
+  return Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined)) as T;
 }

@@ -53,7 +53,7 @@ export function createResolver(given: ResolverOptions): Resolver {
   const cors = createCors(options.corsOrigins);
   const routes = createRoutes(options);
   let closing = false;
-  const app = new Hono<{ Bindings: Bindings }>();
+  const app = new Hono<{ Bindings: Bindings }>().basePath(options.basePath);
 
   // Before every cache, and before a 304.
   const admit: Admit = (request, { background }) => {

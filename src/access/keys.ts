@@ -1,3 +1,4 @@
+import { FingerpostError } from "../../kernel/errors.ts";
 import { unrestrictedCaller, type Caller } from "./caller.ts";
 import { parseScope, SCOPE_RULE, scopedCaller, type Scope } from "./scopes.ts";
 
@@ -33,6 +34,13 @@ export function parseAccessKey(text: string): AccessKey | { readonly problem: st
   }
   if (scopes.length > SCOPES_MAX) return { problem: `key "${name}" has more than ${SCOPES_MAX} scopes` };
   return { name, digest, scopes };
+}
+
+/** As `parseAccessKey`, for programs. Throws `invalid_argument`. */
+export function accessKey(text: string): AccessKey {
+  const key = parseAccessKey(text);
+  if ("problem" in key) throw new FingerpostError("invalid_argument", `An access key is not valid: ${key.problem}.`);
+  return key;
 }
 
 export function callerOf({ name, scopes }: AccessKey): Caller {

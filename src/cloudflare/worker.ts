@@ -16,12 +16,17 @@ export interface Worker {
   fetch(request: Request, env: Env, context: ExecutionContext): Response | Promise<Response>;
 }
 
+export interface WorkerOptions {
+  /** What stands before each path, `/discovery` for instance, where a Worker answers others as well. */
+  readonly basePath?: string;
+}
+
 /**
  * The composition root of an isolate: the resolver with all that Cloudflare has, by the Worker's variables and secrets.
  * It is made with the first request, which brings them; where they are wrong, every request is answered 500, and the
  * log names them once.
  */
-export function createWorker(): Worker {
+export function createWorker({ basePath = "" }: WorkerOptions = {}): Worker {
   let made: { readonly resolver: Resolver } | { readonly error: FingerpostError } | undefined;
 
   function make(env: Env): NonNullable<typeof made> {
@@ -32,6 +37,7 @@ export function createWorker(): Worker {
       }
       const resolver = createResolver({
         ...optionsOf(settings),
+        basePath,
         rateLimit: { ...settings.rateLimit, limiter: rateLimiterOf(env) },
         colo: createColoCache(caches.default, settings.deployment),
         deep: deepStoreOf(env, settings.deployment),

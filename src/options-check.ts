@@ -1,0 +1,31 @@
+import { isName, NAME_RULE } from "../contract/names.ts";
+import { FingerpostError, type Violation } from "../kernel/errors.ts";
+import type { CompleteOptions } from "./options.ts";
+
+const BASE_PATH = /^(\/[A-Za-z0-9._~-]+)*$/;
+
+/** Refuses what a program may have got wrong. Throws `invalid_argument` that names every option that is wrong. */
+export function checkOptions(options: CompleteOptions): CompleteOptions {
+  const violations: Violation[] = [];
+  const hold = (parameter: string, holds: unknown, detail: string) => {
+    if (!holds) violations.push({ parameter, detail });
+  };
+  // Whoever writes no types can leave out even these.
+  const { access, store, namespaces, basePath, freshness, memory, watchersMax } = options as Partial<CompleteOptions>;
+  hold("store", store, "is required: createUpstashStore makes one");
+  hold("access", access, 'is required; { type: "open" } answers everybody');
+  const someone = access?.type !== "keys" || access.keys.length > 0 || access.jwt;
+  hold("access", someone, "lets nobody in: it has neither a key nor a JWT's issuer");
+  hold("namespaces", namespaces && namespaces.length > 0, "must name at least one");
+  hold("namespaces", namespaces?.every(isName), `each ${NAME_RULE}`);
+  hold("basePath", BASE_PATH.test(basePath ?? ""), 'must be like "/discovery", without a slash at its end');
+  for (const [name, value] of Object.entries({ ...freshness, ...memory, watchersMax })) {
+    hold(name, typeof value === "number" && value >= 1, "must be a number of at least 1");
+  }
+  hold("swrMs", freshness && freshness.swrMs >= freshness.freshMs, "must be at least freshMs");
+  if (violations.length === 0) return options;
+  const texts = violations.map(({ parameter, detail }) => `${parameter} ${detail}`);
+  throw new FingerpostError("invalid_argument", `The resolver's options are not valid: ${texts.join("; ")}.`, {
+    violations,
+  });
+}

@@ -1,0 +1,58 @@
+import { expect, it } from "vitest";
+import { createFakeStore } from "../test/resolver/fake-store.ts";
+import { createTestPublisher } from "../test/resolver/publish.ts";
+import { instance } from "../test/support/instance.ts";
+import type { ResolverOptions } from "./options.ts";
+import { createResolver } from "./resolver.ts";
+
+const least: ResolverOptions = { access: { type: "open" }, store: createFakeStore() };
+
+async function withWeb(options: Partial<ResolverOptions> = {}) {
+  const store = createFakeStore();
+  const publisher = createTestPublisher(store.write, { now: () => Date.now() });
+  publisher.services.set("web", [instance("web-1")]);
+  await publisher.fill();
+  const resolver = createResolver({ ...least, store, ...options });
+  return async (path: string) => (await resolver.fetch(new Request(`http://r${path}`))).status;
+}
+
+it("a resolver of nothing but access and store answers, with a clock and whatever else it needs", async () => {
+  const look = await withWeb();
+  expect([await look("/v1/services/web"), await look("/v1/services/web")]).toEqual([200, 200]);
+});
+
+it("a resolver under a path answers there, from memory as well, and nowhere else", async () => {
+  const look = await withWeb({ basePath: "/own/discovery" });
+  for (const path of ["/v1/services/web", "/v1/services/web/pick?key=a", "/v1/resolve?service=web", "/healthz"]) {
+    expect([path, await look(`/own/discovery${path}`)]).toEqual([path, 200]);
+    expect([path, await look(`/own/discovery${path}`)]).toEqual([path, 200]);
+    expect([path, await look(path)]).toEqual([path, 404]);
+    expect([path, await look(`/other${path}`)]).toEqual([path, 404]);
+  }
+});
+
+it("what is there and undefined takes its default", () => {
+  const undefinedAll = Object.fromEntries(["clock", "log", "namespaces", "memory"].map((name) => [name, undefined]));
+  expect(() => createResolver({ ...least, ...undefinedAll, freshness: {} })).not.toThrow();
+});
+
+it.each<[object, string[]]>([
+  [{ access: undefined, store: undefined }, ["store", "access"]],
+  [{ access: { type: "keys", keys: [] } }, ["access"]],
+  [{ namespaces: [] }, ["namespaces"]],
+  [{ namespaces: ["a/b"] }, ["namespaces"]],
+  [{ basePath: "discovery" }, ["basePath"]],
+  [{ basePath: "/discovery/" }, ["basePath"]],
+  [{ basePath: "/:any" }, ["basePath"]],
+  [{ freshness: { freshMs: 3000 } }, ["swrMs"]],
+  [{ freshness: { budgetMs: Number.NaN }, memory: { bytesMax: 0 } }, ["budgetMs", "bytesMax"]],
+  [{ watchersMax: "7" }, ["watchersMax"]],
+])("a resolver is not made of %j, and all that is wrong is named", (wrong, expected) => {
+  expect(() => createResolver({ ...least, ...wrong })).toThrow(
+    expect.objectContaining({
+      code: "invalid_argument",
+      violations: expected.map((parameter) => expect.objectContaining({ parameter })),
+      message: expect.stringContaining(expected[0] ?? ""),
+    }),
+  );
+});
