@@ -89,6 +89,55 @@ describe("the document", () => {
   });
 });
 
+describe("the page", () => {
+  let page: Response;
+  let html: string;
+
+  beforeAll(async () => {
+    page = await fixture.get("/docs");
+    html = await page.text();
+  });
+
+  it("has every operation, parameter, header and status of the document", () => {
+    const { parameters: all, headers } = document["components"] as Readonly<Record<string, JsonObject>>;
+    for (const [path, { get }] of Object.entries(document["paths"] as Readonly<Record<string, { get: JsonObject }>>)) {
+      if (path.includes("{namespace}")) continue;
+      expect(html).toContain(`<h2 id="${String(get["operationId"])}">GET ${path}</h2>`);
+      for (const status of Object.keys(get["responses"] as object)) expect(html).toContain(`<code>${status}</code>`);
+    }
+    for (const parameter of Object.values(all ?? {}) as JsonObject[]) {
+      const { name, description } = parameter as { readonly name: string; readonly description: string };
+      if (name === "namespace") continue;
+      const [text = ""] = description.replaceAll("&", "&amp;").replaceAll("<", "&lt;").split("`");
+      expect(html).toContain(`<code>${name}</code><td>${text}`);
+    }
+    for (const name of Object.keys(headers ?? {})) expect(html).toContain(`<code>${name}</code>`);
+  });
+
+  it("has a command line for every operation, and each is answered", async () => {
+    const commands = [...html.matchAll(/<pre class="run">(.*?)<\/pre>/g)].map(([, command = ""]) => command);
+    expect(commands).toHaveLength(OPERATION_NAMES.length + 4);
+    for (const command of commands) {
+      const [, path = ""] = /"\$RESOLVER(.*)"/.exec(command.replaceAll("&amp;", "&")) ?? [];
+      expect([path, (await fixture.get(path)).status]).toEqual([path, 200]);
+      expect(command.includes("Authorization: Bearer")).toBe(path.startsWith("/v1/"));
+    }
+  });
+
+  it("runs nothing and loads nothing: its policy allows its own style sheet alone, by its hash", async () => {
+    const policy = page.headers.get("content-security-policy") ?? "";
+    const [, style = ""] = /<style>([^]*?)<\/style>/.exec(html) ?? [];
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain("frame-ancestors 'none'");
+    expect(policy).toContain(`style-src 'sha256-${Buffer.from(await sha256(style)).toString("base64")}'`);
+    expect(page.headers.get("x-content-type-options")).toBe("nosniff");
+    expect(html.match(/<(script|link|img|iframe|object|form|base)\b|\s(src|style|on\w+)=|@import|url\(/gi)).toBeNull();
+    expect(
+      [...html.matchAll(/href="([^"]*)"/g)].filter(([, target = ""]) => !/^(#\w+|openapi\.json)$/.test(target)),
+    ).toEqual([]);
+  });
+});
+
 describe("the examples", () => {
   it("are what the resolver answers", async () => {
     const bodyOf = async (path: string) => (await fixture.get(`/v1/${path}`)).json();

@@ -7,6 +7,7 @@ import { sha256 } from "../../kernel/secret.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
 import { connectWriter, createTestPublisher, type TestPublisher } from "./publish.ts";
+import { createConformance, type JsonObject } from "./conformance.ts";
 import { rawGet } from "./sockets.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
 import { buildWorker, startWorker, type TestWorker } from "./workerd.ts";
@@ -248,6 +249,32 @@ describe("access", () => {
       expect(refused.status).toBe(401);
       expect(refused.response.headers.get("www-authenticate")).toContain("Bearer");
       expect(refused.response.headers.get("etag")).toBeNull();
+    }
+  });
+});
+
+describe("the OpenAPI document", () => {
+  it("says what the Worker answers, and nothing else is answered", async () => {
+    const { url } = await worker();
+    const document = (await (await fetch(`${url}/openapi.json`)).json()) as JsonObject;
+    const conformance = createConformance(document);
+    const etag = (await fetch(`${url}/v1/services/web`)).headers.get("etag") ?? "";
+    const asked: readonly [answered: string, path: string, init?: RequestInit][] = [
+      ["service 200", "/v1/services/web"],
+      ["service 304", "/v1/services/web", { headers: { "if-none-match": etag } }],
+      ["serviceInNamespace 404", "/v1/namespaces/default/services/nope"],
+      ["pick 200", "/v1/services/web/pick?key=a"],
+      ["watch 200", "/v1/services/web/watch?revision=0"],
+      ["resolve 200", "/v1/resolve?service=web&service=nope"],
+      ["services 400", "/v1/services?limit=0"],
+      ["services default", "/v1/services", { method: "PUT" }],
+      ["healthz 200", "/healthz"],
+      ["readyz 200", "/readyz"],
+      ["openapi 200", "/openapi.json"],
+      ["docs 200", "/docs"],
+    ];
+    for (const [answered, path, init] of asked) {
+      expect(await conformance.check(path, await fetch(url + path, init))).toBe(answered);
     }
   });
 });
