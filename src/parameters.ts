@@ -1,4 +1,4 @@
-import Range from "semver/classes/range.js";
+import { tryParseRange, type SemVerRange } from "verkit/range";
 import { NAME_PATTERN, NAME_RULE } from "../contract/names.ts";
 
 /** Characters of a value. A range takes time in its length. */
@@ -110,16 +110,12 @@ export function duration(msMax: number): Value<number> {
   };
 }
 
-export const versionRange: Value<Range> = {
+export const versionRange: Value<SemVerRange> = {
   schema: { type: "string", maxLength: RANGE_LENGTH_MAX },
   rule: `must be a semver range such as ^1.4 or >=2 <3, of at most ${RANGE_LENGTH_MAX} characters`,
   read(text) {
     // To semver a blank range is any version; here it is a variable that was not set, and * says what is meant.
     if (text.length > RANGE_LENGTH_MAX || text.trim() === "") return undefined;
-    try {
-      return new Range(text);
-    } catch {
-      return undefined;
-    }
+    return tryParseRange(text) ?? undefined;
   },
 };

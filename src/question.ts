@@ -1,3 +1,4 @@
+import { normalizeRange } from "verkit/range";
 import { NO_FILTERS, type Filters } from "./selection.ts";
 
 /**
@@ -31,7 +32,8 @@ export function createQuestion(
 
 function conditionsOf({ version, tags, region, zone, metadata, health, near, limit }: Filters): string {
   const pairs = metadata.toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([version?.raw, tags.toSorted(), region, zone, pairs, health, near, limit]);
+  const range = version && normalizeRange(version);
+  return JSON.stringify([range, tags.toSorted(), region, zone, pairs, health, near, limit]);
 }
 
 const NO_CONDITIONS = conditionsOf(NO_FILTERS);

@@ -1,4 +1,4 @@
-import Range from "semver/classes/range.js";
+import { parseRange } from "verkit/range";
 import { describe, expect, it } from "vitest";
 import type { Instance } from "../contract/snapshot.ts";
 import { NO_FILTERS, select, type Filters } from "./selection.ts";
@@ -18,8 +18,8 @@ describe("filters", () => {
 
   it.each<[Partial<Filters>, string[]]>([
     [{}, ["a", "b", "c", "d"]],
-    [{ version: new Range("^1.4") }, ["a"]],
-    [{ version: new Range("*") }, ["a", "b"]],
+    [{ version: parseRange("^1.4") }, ["a"]],
+    [{ version: parseRange("*") }, ["a", "b"]],
     [{ region: "eu" }, ["a", "b"]],
     [{ zone: "eu-2" }, ["b"]],
     [{ tags: ["blue"] }, ["a", "b"]],

@@ -1,4 +1,4 @@
-import type Range from "semver/classes/range.js";
+import { satisfies, type SemVerRange } from "verkit/range";
 import type { Instance, InstanceStatus } from "../contract/snapshot.ts";
 import { groupsByDistance, type Place } from "./near.ts";
 
@@ -13,7 +13,7 @@ export const HEALTH_VALUES: readonly Health[] = ["healthy", "all", "healthy-or-a
 /** What a caller asks for. Every condition must hold; what is left out holds for all. */
 export interface Filters {
   /** Instances whose version is not a semantic version never match. */
-  readonly version?: Range;
+  readonly version?: SemVerRange;
   readonly tags: readonly string[];
   readonly region?: string;
   readonly zone?: string;
@@ -61,7 +61,7 @@ function matches(instance: Instance, { version, tags, region, zone, metadata }: 
   if (!metadata.every(([key, value]) => Object.hasOwn(instance.metadata, key) && instance.metadata[key] === value)) {
     return false;
   }
-  return version === undefined || (instance.version !== undefined && version.test(instance.version));
+  return version === undefined || (instance.version !== undefined && satisfies(instance.version, version));
 }
 
 function ofHealth(instances: readonly Instance[], health: Health): readonly Instance[] {
