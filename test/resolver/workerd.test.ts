@@ -6,6 +6,9 @@ import { HEADER_AGE_MS, HEADER_SOURCE, HEADER_STALE } from "../../contract/http.
 import { sha256 } from "../../kernel/secret.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
+import { createKeySeal } from "./sealed.ts";
+import { publicTextOf, SIGNING_KEY } from "../support/signing.ts";
+import { serviceKey } from "../../contract/redis-keys.ts";
 import { connectWriter, createTestPublisher, type TestPublisher } from "./publish.ts";
 import { createConformance, type JsonObject } from "./conformance.ts";
 import { rawGet } from "./sockets.ts";
@@ -276,6 +279,34 @@ describe("the OpenAPI document", () => {
     for (const [answered, path, init] of asked) {
       expect(await conformance.check(path, await fetch(url + path, init))).toBe(answered);
     }
+  });
+});
+
+describe("a Worker with public keys", () => {
+  it("serves a crowd what was signed, by one request, and neither what was not nor what was changed", async () => {
+    const seal = await createKeySeal(SIGNING_KEY, () => Date.now());
+    const sealed = createTestPublisher(
+      (values) => writer.write(Object.fromEntries(Object.entries(values).map(([key, text]) => [key, seal(key, text)]))),
+      { now: () => Date.now() },
+    );
+    sealed.services.set("web", [instance("web-1")]);
+    await sealed.fill();
+    const started = await worker({ ...QUICK, FINGERPOST_PUBLIC_KEYS: publicTextOf(SIGNING_KEY) });
+    upstream.commands.length = 0;
+    const crowd = await Promise.all(Array.from({ length: 200 }, () => lookup(started, "web")));
+    for (const answer of crowd) expect(answer).toMatchObject({ status: 200, ids: ["web-1"], stale: "false" });
+    expect(upstream.commands).toHaveLength(1);
+
+    await sealed.put("web", [instance("web-2")]);
+    const key = serviceKey("default", "web");
+    const good = await redis.cli("GET", key);
+    for (const forged of [good.replace("127.0.0.1", "127.0.0.9"), sealed.snapshotText("web")]) {
+      await redis.cli("SET", key, forged);
+      await until("it is refused", async () => (await lookup(started, "web")).stale === "true");
+      expect(await lookup(started, "web")).toMatchObject({ source: "last-known-good", ids: ["web-1"] });
+    }
+    await redis.cli("SET", key, good);
+    await until("the good one is served", async () => (await lookup(started, "web")).ids[0] === "web-2");
   });
 });
 
