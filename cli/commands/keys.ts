@@ -4,11 +4,12 @@ import { generateSigningKey, parseSigningKey, publicKeyText } from "../../regist
 import { refuse } from "../config/load.ts";
 import { addSettings, readSettings } from "../config/options.ts";
 import { textOrUndefined } from "../config/values.ts";
+import { addBearerKey } from "./bearer-key.ts";
 
 export function addKeys(program: Command): void {
   const command = program
     .command("keys")
-    .description("Make the key by which a registrar signs what it publishes, and show its public half.");
+    .description("Make the key by which a registrar signs what it publishes, and the keys of the resolver's callers.");
 
   command
     .command("generate")
@@ -23,6 +24,8 @@ export function addKeys(program: Command): void {
     if (key === undefined) refuse("FINGERPOST_SIGNING_KEY, or FINGERPOST_SIGNING_KEY_FILE: is required");
     console.log(publicLine(key));
   });
+
+  addBearerKey(command);
 }
 
 /** Prints lines as an environment file has them. */
