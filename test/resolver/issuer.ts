@@ -44,7 +44,7 @@ export async function startIssuer(): Promise<Issuer> {
   const address = server.address();
   if (typeof address !== "object" || address === null) throw new Error("the issuer has no port");
   const issuer: Issuer = {
-    url: `http://127.0.0.1:${address.port}/keys`,
+    url: `http://127.0.0.1:${address.port}/key-set-4c1f`,
     keys: [],
     requests: 0,
     mode(next) {
