@@ -1,4 +1,5 @@
 import { failure, nothingKnown, type Answer } from "./answer.ts";
+import type { Held } from "./held.ts";
 import type { Lookup, Lookups } from "./lookups.ts";
 import { NEAR_AUTO, type Place, type Places } from "./near.ts";
 import type { Platform } from "./platform.ts";
@@ -21,6 +22,8 @@ export interface Answering {
   ): Response | Promise<Response>;
   /** The answer once it has been looked up. Throws `not_found` and `unavailable`. */
   respond(question: Question, key: string | undefined, lookup: Lookup, request: Request, platform: Platform): Response;
+  /** The body of that answer. It is shared, and must not be changed. */
+  body(held: Held, question: Question, place: Place | undefined): Uint8Array<ArrayBuffer>;
   /** What `near` means to a request. */
   placeOf(filters: Filters, platform: Platform): Place | undefined;
 }
@@ -54,6 +57,7 @@ export function createAnswering({ answer, places, selections }: AnsweringOptions
   return {
     placeOf,
     respond,
+    body: (held, question, place) => selections.body(held, question, place),
     answer(question, key, lookups, request, platform) {
       const lookup = lookups.lookup(question.service, platform.background);
       return lookup instanceof Promise

@@ -1,14 +1,13 @@
 import type { Clock } from "../../kernel/clock.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 import { failure } from "../answer.ts";
-import { lookupsOf, targetOf, type ResolverContext, type RouteOptions, type ServiceTarget } from "../context.ts";
+import { lookupsOf, targetOf, type ResolverContext, type RouteOptions } from "../context.ts";
 import type { ResolverLog } from "../log.ts";
 import type { Lookup } from "../lookups.ts";
+import type { Place } from "../near.ts";
 import { filtersOf, OPERATIONS, WAIT_MS_DEFAULT } from "../operations.ts";
 import { readQuery } from "../query.ts";
-import { createQuestion } from "../question.ts";
-import { NO_FILTERS, type Filters } from "../selection.ts";
-import { createServiceEvents } from "../watch/events.ts";
+import { createQuestion, type Question } from "../question.ts";
 import { answersPoll, poll } from "../watch/poll.ts";
 import { createSeats, type Seat } from "../watch/seats.ts";
 import { createSight } from "../watch/sight.ts";
@@ -34,10 +33,9 @@ export interface WatchOptions extends RouteOptions {
   readonly closing: () => boolean;
 }
 
-interface Watched extends ServiceTarget {
-  readonly filters: Filters;
-  /** Of the URL. */
-  readonly search: string;
+interface Watched {
+  readonly question: Question;
+  readonly place: Place | undefined;
   readonly revision: number | undefined;
   readonly waitMs: number;
 }
@@ -46,7 +44,6 @@ interface Watched extends ServiceTarget {
 export function watchRoute(options: WatchOptions) {
   const { clock, random } = options;
   const seats = createSeats(clock, options.watchersMax);
-  const events = createServiceEvents();
 
   function takeSeat(): Seat {
     const seat = seats.take();
@@ -57,49 +54,37 @@ export function watchRoute(options: WatchOptions) {
   }
 
   // Only the first look is one that a `Cache-Control: no-cache` speaks of, and every browser's EventSource sends it.
-  const sightOf = ({ namespace, service }: Watched, { env }: ResolverContext) =>
+  const sightOf = ({ question: { namespace, service } }: Watched, { env }: ResolverContext) =>
     createSight({ ...options, lookups: lookupsOf(namespace, options), service, background: env.background });
 
   function stream(context: ResolverContext, watched: Watched, first: Lookup): Response {
-    const { service, filters, search, revision } = watched;
-    if (first.type === "nothing") throw failure(first, service);
+    const { question, place, revision } = watched;
+    if (first.type === "nothing") throw failure(first, question.service);
     if (context.req.raw.method === "HEAD") return new Response(null, { headers: STREAM_HEADERS });
     const seat = takeSeat();
     const sight = sightOf(watched, context);
     const lastEventId = revisionOf(context.req.header("last-event-id")) ?? revision;
-    const body = createEventStream({
-      ...options,
-      service,
-      filters,
-      place: options.answering.placeOf(filters, context.env.platform),
-      query: search,
-      first,
-      lastEventId,
-      sight,
-      seat,
-      events,
-    });
+    const body = createEventStream({ ...options, question, place, first, lastEventId, sight, seat });
     return new Response(body, { headers: STREAM_HEADERS });
   }
 
   async function longPoll(context: ResolverContext, watched: Watched, first: Lookup): Promise<Response> {
-    const { filters, revision: after, waitMs } = watched;
-    const request = context.req.raw;
-    const question = createQuestion("service", watched, filters);
+    const { question, revision: after, waitMs } = watched;
+    const { raw } = context.req;
     const respond = (lookup: Lookup) =>
-      options.answering.respond(question, undefined, lookup, request, context.env.platform);
+      options.answering.respond(question, undefined, lookup, raw, context.env.platform);
     if (after === undefined || answersPoll(first, after)) return respond(first);
     const sight = sightOf(watched, context);
-    return respond(await poll({ ...options, sight, seat: takeSeat(), after, waitMs, signal: request.signal }));
+    return respond(await poll({ ...options, sight, seat: takeSeat(), after, waitMs, signal: raw.signal }));
   }
 
   return (context: ResolverContext): Promise<Response> | Response => {
     const target = targetOf(context, options);
-    const { search } = new URL(context.req.url);
     const query = readQuery(context.req.url, OPERATIONS.watch.parameters);
     const { revision, wait = WAIT_MS_DEFAULT } = query;
-    const filters = search === "" ? NO_FILTERS : filtersOf(query);
-    const watched = { ...target, filters, search, revision, waitMs: wait };
+    const question = createQuestion("service", target, filtersOf(query));
+    const place = options.answering.placeOf(question.filters, context.env.platform);
+    const watched = { question, place, revision, waitMs: wait };
     const streams = asksForStream(context.req.header("accept"), revision !== undefined || query.wait !== undefined);
     if (streams && query.wait !== undefined) {
       throw new FingerpostError("invalid_argument", "The query is not valid.", {

@@ -1,26 +1,22 @@
 import { toProblem } from "../../contract/problem.ts";
 import { WATCH_EVENTS, type WatchStatus } from "../../contract/watch.ts";
 import { failure } from "../answer.ts";
-import { createBoundedMap } from "../bounded-map.ts";
 import type { Held } from "../held.ts";
 import type { Place } from "../near.ts";
 import { select, type Filters } from "../selection.ts";
 
-/** Events kept for those who watch the same: a change is serialised once, and not for each of them. */
-const EVENTS_MAX = 256;
-const EVENT_BYTES_MAX = 4 * 1024 * 1024;
-
 const encoder = new TextEncoder();
+const END = encoder.encode("\n\n");
 
 /** JSON has no line breaks of its own, so one `data` line is enough. */
-const event = (name: string, data: string, id = "") => `${id}event: ${name}\ndata: ${data}\n\n`;
+const event = (name: string, data: object) => encoder.encode(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
 
 export function statusEvent(status: WatchStatus): Uint8Array<ArrayBuffer> {
-  return encoder.encode(event(WATCH_EVENTS.status, JSON.stringify(status)));
+  return event(WATCH_EVENTS.status, status);
 }
 
 export function unknownEvent(service: string): Uint8Array<ArrayBuffer> {
-  return encoder.encode(event(WATCH_EVENTS.unknown, JSON.stringify(toProblem(failure({ type: "unknown" }, service)))));
+  return event(WATCH_EVENTS.unknown, toProblem(failure({ type: "unknown" }, service)));
 }
 
 /** How long a client is to wait before it connects again. */
@@ -33,30 +29,9 @@ export function heartbeat(revision: number | undefined): Uint8Array<ArrayBuffer>
   return encoder.encode(revision === undefined ? ":\n\n" : `id: ${revision}\n:\n\n`);
 }
 
-/** The event of a snapshot's instances that match. `query` stands for the filters: equal text, equal filters. */
-export type ServiceEvents = (
-  held: Held,
-  filters: Filters,
-  query: string,
-  place: Place | undefined,
-) => Uint8Array<ArrayBuffer>;
-
-export function createServiceEvents(): ServiceEvents {
-  const kept = createBoundedMap<string, { readonly held: Held; readonly bytes: Uint8Array<ArrayBuffer> }>({
-    entriesMax: EVENTS_MAX,
-    weightMax: EVENT_BYTES_MAX,
-    weightOf: ({ bytes }) => bytes.byteLength,
-  });
-  return (held, filters, query, place) => {
-    const { namespace, service, revision, instances } = held.snapshot;
-    const key = `${namespace}/${service}?${query}@${place?.key ?? ""}`;
-    const known = kept.get(key);
-    if (known?.held === held) return known.bytes;
-    const data = held.body(select(instances, filters, place));
-    const bytes = encoder.encode(event(WATCH_EVENTS.service, data, `id: ${revision}\n`));
-    kept.set(key, { held, bytes });
-    return bytes;
-  };
+/** The event of an answer, in parts: `body` is shared by all who are sent it, and not copied for each. */
+export function serviceEvent(revision: number, body: Uint8Array<ArrayBuffer>): readonly Uint8Array<ArrayBuffer>[] {
+  return [encoder.encode(`id: ${revision}\nevent: ${WATCH_EVENTS.service}\ndata: `), body, END];
 }
 
 /** Whether two snapshots of a service are the same to whoever watches with these filters. */

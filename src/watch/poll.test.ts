@@ -104,9 +104,26 @@ it("long polls and streams share the seats, and who is answered at once needs no
   expect((await begin("web/watch?revision=11", {}, one)).response?.status).toBe(503);
   expect((await begin("web/watch", {}, one)).response?.status).toBe(503);
   expect((await begin("web/watch?revision=10", {}, one)).ids).toBe("web-1");
+  await one.clock.advance(20_000);
+  expect((await begin("web/watch", {}, one)).response?.status).toBe(503);
+  await one.clock.advance(10_000);
+  expect(poll.ids).toBe("web-1");
+  const next = await begin("web/watch?revision=11", {}, one);
   one.resolver.endWatches();
   await one.clock.advance(1300);
-  expect(poll.ids).toBe("web-1");
+  expect(next.ids).toBe("web-1");
+});
+
+it("a long poll whose caller has gone ends, where the platform tells", async () => {
+  const one = await filled({ watchersMax: 1 });
+  const caller = new AbortController();
+  const request = new Request("http://resolver/v1/services/web/watch?revision=11&wait=60s", { signal: caller.signal });
+  const answered = Promise.resolve(one.resolver.fetch(request));
+  await one.clock.advance(5000);
+  expect((await one.get("/v1/services/web/watch")).status).toBe(503);
+  caller.abort();
+  await answered;
+  expect((await one.get("/v1/services/web/watch")).status).toBe(200);
 });
 
 it.each([

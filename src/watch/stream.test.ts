@@ -52,18 +52,18 @@ describe("a stream", () => {
     expect(reader.events[0]).toMatchObject({ event: "retry" });
     const body: unknown = await (await fixture.get("/v1/services/web")).json();
     expect(reader.events[1]).toEqual({ event: "service", id: "11", data: body });
-    await fixture.publisher.put("web", [instance("web-2")]);
+    await fixture.publisher.put("web", [instance("web-1", { tags: ["blue"] }), instance("web-2")]);
     await pass(1500);
     expect(reader.events[2]).toMatchObject({ event: "service", id: "12", data: { revision: 12 } });
-    expect(told(reader)).toEqual(["web-1", "web-2"]);
+    expect(told(reader)).toEqual(["web-1", "web-1,web-2"]);
   });
 
   it("says nothing of changes that its filters hide, and moves on the id with a heartbeat", async () => {
     const reader = await watch("web/watch?tag=blue");
     await fixture.publisher.put("web", [instance("web-1", { tags: ["blue"] }), instance("web-9")]);
-    await pass(16_000);
+    await pass(32_000);
     expect(told(reader)).toEqual(["web-1"]);
-    expect(reader.events.filter(({ event }) => event === ":")).toEqual([{ event: ":", id: "12", data: undefined }]);
+    expect(reader.events.filter(({ event }) => event === ":").map(({ id }) => id)).toEqual(["12", undefined]);
     await fixture.publisher.put("web", [instance("web-2", { tags: ["blue"] })]);
     await pass(2000);
     expect(told(reader)).toEqual(["web-1", "web-2"]);
@@ -71,8 +71,9 @@ describe("a stream", () => {
 
   it("that goes on from the current revision begins with the next change, and from any other id with what is current", async () => {
     const current = await watch("web/watch", { "last-event-id": "11" });
+    const started = await watch("web/watch?revision=11", { accept: "text/event-stream" });
     const others = await Promise.all(["10", "99", "", "abc"].map((id) => watch("web/watch", { "last-event-id": id })));
-    expect(told(current)).toEqual([]);
+    expect([told(current), told(started)]).toEqual([[], []]);
     expect(others.map(told)).toEqual([["web-1"], ["web-1"], ["web-1"], ["web-1"]]);
     await fixture.publisher.put("web", [instance("web-2")]);
     await pass(2000);
@@ -122,6 +123,36 @@ describe("a stream", () => {
     expect(told(reader)).toEqual(["web-1", "stale: true", "stale: false", "web-2"]);
   });
 
+  it("that is out of date no longer is when the service is known to have ended", async () => {
+    const reader = await watch("web/watch");
+    fixture.store.failing = true;
+    await fixture.clock.advance(5000);
+    fixture.store.failing = false;
+    await fixture.publisher.end("web", fixture.clock.now());
+    await pass(6000);
+    expect(told(reader)).toEqual(["web-1", "stale: true", "stale: false", "unknown"]);
+  });
+
+  it("may be out of date when what it watches was pushed out of memory and Redis is down", async () => {
+    const small = await filled({ memory: { entriesMax: 1 } });
+    const reader = await watch("web/watch", {}, small);
+    await small.get("/v1/services/api");
+    small.store.failing = true;
+    await small.clock.advance(3000);
+    expect(told(reader)).toEqual(["web-1", "stale: true"]);
+    expect(reader.ended).toBe(false);
+  });
+
+  it("orders what it tells by what is near, and tells when that changes", async () => {
+    const others = [instance("web-1", { region: "us" }), instance("web-2", { region: "us" })];
+    await fixture.publisher.put("web", others);
+    const reader = await watch("web/watch?near=eu&limit=1");
+    const plain = await watch("web/watch?limit=1");
+    await fixture.publisher.put("web", [...others, instance("web-3", { region: "eu" })]);
+    await pass(2000);
+    expect([told(reader), told(plain)]).toEqual([["web-1", "web-3"], ["web-1"]]);
+  });
+
   it("does not call out of date what a slow reading is on its way for, whatever the times", async () => {
     const quick = await filled({ freshness: { freshMs: 100, swrMs: 100 } });
     const reader = await watch("web/watch", {}, quick);
@@ -138,6 +169,18 @@ describe("a stream", () => {
     const reader = readEvents(response);
     await pass(2000);
     expect(told(reader)).toEqual(["web-1", "web-20"]);
+  });
+
+  it("gives a reader that did not read what changed for it, also when what came last did not", async () => {
+    const response = await fixture.get("/v1/services/web/watch?tag=blue");
+    const second = instance("web-2", { tags: ["blue"] });
+    await fixture.publisher.put("web", [second]);
+    await pass(2000);
+    await fixture.publisher.put("web", [second, instance("web-3")]);
+    await pass(2000);
+    const reader = readEvents(response);
+    await pass(2000);
+    expect(told(reader)).toEqual(["web-1", "web-2"]);
   });
 
   it("that must not be answered from a cache begins with what Redis has, and goes on as every other", async () => {
@@ -193,11 +236,28 @@ describe("many streams", () => {
     const refused = await two.get("/v1/services/web/watch");
     expect(refused.status).toBe(503);
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(2);
+    await pass(20_000, two);
+    expect((await two.get("/v1/services/web/watch")).status).toBe(503);
     await first.cancel();
     await watch("web/watch", {}, two);
     expect((await two.get("/v1/services/web/watch")).status).toBe(503);
     await pass(300_000, two);
     await Promise.all([watch("web/watch", {}, two), watch("web/watch", {}, two)]);
+  });
+
+  it("that were left ask Redis nothing more", async () => {
+    const reader = await watch("web/watch");
+    await reader.cancel();
+    // This one looks whenever it does by a reading, and is left while it waits for that.
+    const waiting = await watch("late/watch");
+    fixture.store.holding = true;
+    await fixture.clock.advance(1150);
+    await waiting.cancel();
+    fixture.store.release();
+    await fixture.clock.advance(0);
+    fixture.store.requests.length = 0;
+    await pass(10_000);
+    expect(fixture.store.requests).toEqual([]);
   });
 
   it("end soon after the process is told to", async () => {

@@ -1,12 +1,13 @@
 import type { Cancel, Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
+import type { Answering } from "../answering.ts";
 import type { Held } from "../held.ts";
 import type { ResolverLog } from "../log.ts";
 import type { Lookup } from "../lookups.ts";
 import type { Place } from "../near.ts";
-import type { Filters } from "../selection.ts";
-import { heartbeat, retryLine, sameToFilters, statusEvent, unknownEvent, type ServiceEvents } from "./events.ts";
+import type { Question } from "../question.ts";
+import { heartbeat, retryLine, sameToFilters, serviceEvent, statusEvent, unknownEvent } from "./events.ts";
 import type { Seat } from "./seats.ts";
 import type { Sight } from "./sight.ts";
 
@@ -25,18 +26,15 @@ const RETRY_ENDED_MS_MAX = 1000;
 type Latest = { readonly type: "service"; readonly held: Held } | { readonly type: "unknown" };
 
 export interface StreamOptions {
-  readonly service: string;
-  readonly filters: Filters;
+  readonly question: Question;
   readonly place: Place | undefined;
-  /** Equal text, equal filters. */
-  readonly query: string;
+  readonly answering: Pick<Answering, "body">;
   /** What the first look found. */
   readonly first: Exclude<Lookup, { type: "nothing" }>;
   /** The revision of the last event that the client has seen. */
   readonly lastEventId: number | undefined;
   readonly sight: Sight;
   readonly seat: Seat;
-  readonly events: ServiceEvents;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: ResolverLog;
@@ -48,8 +46,8 @@ export interface StreamOptions {
  * has changed. Nothing queues up: while the reader does not read, only what is latest is remembered.
  */
 export function createEventStream(options: StreamOptions): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const { service, filters, place, query, first, lastEventId, sight, seat, events, clock, random, log, closing } =
-    options;
+  const { question, place, answering, first, lastEventId, sight, seat, clock, random, log, closing } = options;
+  const { service, filters } = question;
   const jittered = (msMax: number) => msMax * (1 - random() * JITTER);
   const endAt = clock.monotonic() + jittered(STREAM_MS_MAX);
   let latest: Latest | undefined;
@@ -84,9 +82,10 @@ export function createEventStream(options: StreamOptions): ReadableStream<Uint8A
     if (status.stale !== staleSent) parts.push(statusEvent(status));
     staleSent = status.stale;
     const revision = latest?.type === "service" ? latest.held.snapshot.revision : undefined;
-    if (changed && latest) {
-      parts.push(latest.type === "service" ? events(latest.held, filters, query, place) : unknownEvent(service));
-    } else if (now >= beatAt) parts.push(heartbeat(revision === idSent ? undefined : revision));
+    if (changed && latest?.type === "service") {
+      parts.push(...serviceEvent(latest.held.snapshot.revision, answering.body(latest.held, question, place)));
+    } else if (changed) parts.push(unknownEvent(service));
+    else if (now >= beatAt) parts.push(heartbeat(revision === idSent ? undefined : revision));
     if (parts.length === 0) return;
     changed = false;
     idSent = revision ?? idSent;
