@@ -206,6 +206,8 @@ describe("a snapshot put back", () => {
     put(WEB, old);
     expect(await later("web")).toMatchObject({ ids: ["web-2"] });
     expect(latest).not.toBe(old);
+    // Nothing that is signed speaks against it for who knows no other: the publisher's audit puts that right.
+    expect(await (await anotherIsolate()).look("web")).toMatchObject(GOOD);
     await fixture.clock.advance(DOCUMENT_LIFE_MS);
     await fixture.publisher.writeHead();
     const other = await anotherIsolate();
@@ -288,6 +290,17 @@ describe("the colo cache", () => {
       expect(asking.refused.every(({ from }) => from === "colo")).toBe(true);
       expect(asking.refused.length).toBeGreaterThan(0);
     }
+  });
+
+  it("calls nothing young for longer than a head lives, whatever it says of when and with what it was read", async () => {
+    await spoilt((entry) => entry);
+    await fixture.clock.advance(HEAD_LIFE_MS);
+    await fixture.publisher.put("web", [instance("web-2")]);
+    const verified = { epoch: 2 ** 50, revision: 2 ** 50 };
+    for (const [key, entry] of cached) cached.set(key, { ...entry, readAt: fixture.clock.now(), verified });
+    const asking = await anotherIsolate({ colo });
+    expect(await asking.look("web")).toMatchObject({ ids: ["web-2"], source: "redis" });
+    expect(new Set(reasons(asking))).toEqual(new Set(["head  expired"]));
   });
 
   it("is left nothing that was refused or has expired", async () => {
