@@ -36,7 +36,7 @@ const status = (value: string) => ({
 export const ANSWERS: Readonly<Record<OperationName, Described>> = {
   service: {
     summary: "The instances of a service.",
-    description: "Every filter must hold. A known service without instances that match is 200 with none.",
+    description: "Without instances that match it is 200 with none.",
     says: "The instances that match.",
     content: json("Service", serviceExample),
     tagged: true,
@@ -52,8 +52,8 @@ export const ANSWERS: Readonly<Record<OperationName, Described>> = {
     summary: "The changes of a service.",
     description: [
       "Server-Sent Events, or a long poll: as Accept says, or else a long poll where `revision` or `wait` is given.",
-      "Events: `service`, a Service with its revision as the id, now and when what matches changes; `unknown`, a Problem, once",
-      "there is no such service; `status`, a Status, when it changes. Connect again when it ends, within five minutes.",
+      "Events: `service`, a Service with its revision as the id, now and when what matches changes; `unknown`, a Problem, when",
+      "there is no such service; `status`, a Status, when that changes. A stream ends within five minutes: connect again.",
     ].join(" "),
     says: "Events, without these headers; or the answer of a long poll.",
     content: {
@@ -90,7 +90,6 @@ export const ANSWERS_WITHOUT_A_KEY: Readonly<Record<string, Described & { readon
   },
   "/readyz": {
     summary: "Whether it can answer.",
-    description: "It can once it has read a complete head, and then also while Redis is away.",
     says: "It can.",
     content: status("ready"),
     tagged: false,

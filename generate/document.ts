@@ -2,7 +2,7 @@ import { HEADER_AGE_MS, HEADER_REVISION, HEADER_SOURCE, HEADER_STALE } from "../
 import { PROBLEM_CONTENT_TYPE } from "../contract/problem.ts";
 import type { ErrorCode } from "../kernel/errors.ts";
 import packageJson from "../package.json" with { type: "json" };
-import { OPERATION_NAMES, OPERATIONS, PREFIX_DEFAULT, type OperationName } from "../src/operations.ts";
+import { OPERATION_NAMES, OPERATIONS, PREFIXES, type OperationName } from "../src/operations.ts";
 import { ANSWERS, ANSWERS_WITHOUT_A_KEY, type Answer } from "./answers.ts";
 import { headers } from "./headers.ts";
 import { parameterComponents, pathParameterKeys, parameterKey } from "./parameters.ts";
@@ -11,9 +11,8 @@ import { headerReferences, reference, references } from "./references.ts";
 import { schemaComponents } from "./schemas.ts";
 
 const INTRODUCTION = [
-  "The live instances of services, as fresh as a second, with their age on every answer. What is not there is 404 only",
-  "when that is known: when something fails, the answer is what was last known good, and says so. HEAD is answered too.",
-  "Pass over fields that you do not know.",
+  "The live instances of services, as fresh as a second. When something fails, the answer is what was last known good,",
+  "and says so. HEAD is answered too. Pass over fields that you do not know.",
 ].join(" ");
 
 /** The headers of every lookup's answer; a tag only where the same question has the same answer. */
@@ -67,22 +66,25 @@ export function createDocument(): object {
   };
 }
 
-/** Of the default namespace. The resolver adds the same of a named one, so that the Worker carries them once. */
 function lookupPaths(): readonly (readonly [path: string, item: object])[] {
-  return OPERATION_NAMES.map((name) => {
-    const path = PREFIX_DEFAULT + OPERATIONS[name].path;
-    return [
-      path.replaceAll(/:(\w+)/g, "{$1}"),
-      { parameters: references("parameters", pathParameterKeys(path)), get: lookupOperation(name) },
-    ];
-  });
+  return OPERATION_NAMES.flatMap((name) =>
+    PREFIXES.map((prefix) => {
+      const path = prefix + OPERATIONS[name].path;
+      return [
+        path.replaceAll(/:(\w+)/g, "{$1}"),
+        {
+          parameters: references("parameters", pathParameterKeys(path)),
+          get: { ...lookupOperation(name), operationId: prefix.includes(":") ? `${name}InNamespace` : name },
+        },
+      ] as const;
+    }),
+  );
 }
 
 function lookupOperation(name: OperationName): object {
   const { summary, description, requestHeaders = [], ...answer } = ANSWERS[name];
   const sent = ["Cache-Control", ...(answer.tagged ? ["If-None-Match"] : []), ...requestHeaders];
   return {
-    operationId: name,
     summary,
     description,
     parameters: references("parameters", [

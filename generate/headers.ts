@@ -1,10 +1,10 @@
 import { HEADER_AGE_MS, HEADER_REVISION, HEADER_SOURCE, HEADER_STALE, type Source } from "../contract/http.ts";
 
 const SOURCES: Readonly<Record<Source, string>> = {
-  memory: "this isolate held it",
-  colo: "another of the data centre had read it",
-  redis: "it was read for this request",
-  "last-known-good": "it could not be read again in time",
+  memory: "held",
+  colo: "read by another of the data centre",
+  redis: "read for this request",
+  "last-known-good": "not read again in time",
 };
 
 const text = { type: "string" };
@@ -43,7 +43,7 @@ export const headers = {
     example: 812,
   },
   [HEADER_STALE]: {
-    description: "Whether it is older than it should be: Redis, the publisher or etcd is away.",
+    description: "Whether it is older than it should be.",
     schema: { type: "boolean" },
     example: false,
   },

@@ -32,12 +32,12 @@ const TEXTS: Readonly<Record<ParameterName, ParameterText>> = {
   },
   limit: { description: "Instances at most, after every filter.", example: 10 },
   key: {
-    description: "The same key gets the same instance, as long as that is there. Without it: at random by weight.",
+    description: "The same key, the same instance, while that is there. Without: at random by weight.",
     example: "user-42",
   },
   revision: {
     description:
-      "What the caller has: a long poll is answered when the service's is greater, or its time is up. From 0 it waits for a service to appear.",
+      "What the caller has: a long poll ends when the service's is greater. From 0 it waits for a service to appear.",
     example: 48,
   },
   wait: { description: "How long a long poll waits; `30s` if left out.", example: "30s" },
@@ -107,8 +107,9 @@ function queryParameter(name: string, parameter: Parameter, { description, examp
     }
     case "many": {
       const { timesMin, timesMax } = parameter;
-      const items = { type: "array", items: schema, minItems: timesMin, maxItems: timesMax, uniqueItems: true };
-      return { ...common, required: timesMin > 0, schema: items };
+      const bounds = { ...(timesMin > 0 ? { minItems: timesMin } : {}), maxItems: timesMax };
+      const items = { type: "array", items: schema, ...bounds };
+      return timesMin > 0 ? { ...common, required: true, schema: items } : { ...common, schema: items };
     }
     case "family": {
       const members = { [`^${name}\\.`]: schema };

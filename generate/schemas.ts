@@ -20,33 +20,21 @@ interface JsonSchema {
 /** What fields mean that their names do not tell. */
 const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   Instance: {
-    id: "Its name within the service.",
     address: "A host name or an IP address.",
-    protocol: "http, https, grpc, tcp, …",
-    url: "A public address, where it differs from protocol, address and port.",
-    weight: "Its share of traffic relative to the others; 0 takes none while others can.",
-    status: "`suspect`: gone or down, with too many others at once to be believed; it counts as healthy.",
-    cause: "Why it is `down`.",
-    registeredAt: "RFC 3339, UTC.",
+    url: "A public address, where it is another.",
+    weight: "Its share of traffic; 0 takes none while others can.",
+    status: "`suspect`: gone or down with too many others at once to be believed; counts as healthy.",
   },
   Service: {
-    epoch: "Grows when another publisher takes over. Answers are ordered by epoch, then revision.",
-    revision: "Grows with every change.",
-    etcdRevision: "What it was made from.",
-    publishedAt: "RFC 3339, UTC.",
+    epoch: "Orders answers before the revision does: grows with every take-over by a publisher.",
     instances: "Ordered by id.",
   },
   Services: {
-    services: "Ordered by name. The counts may lag some seconds.",
-    next: "Pass it as `cursor` for the next page; absent on the last one.",
-  },
-  Status: {
-    stale: "Whether what was sent may be out of date.",
-    ageMs: "As Fingerpost-Age-Ms.",
+    services: "Ordered by name. Counts may lag some seconds.",
+    next: "The `cursor` of the next page, if there is one.",
   },
   Problem: {
-    type: "A URN of the code.",
-    code: "The kind of error, for programs.",
+    code: "The kind of error.",
     detail: "What is wrong, and how to mend it.",
     errors: "Every rule that was broken.",
   },

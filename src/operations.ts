@@ -67,9 +67,7 @@ export type OperationName = keyof typeof OPERATIONS;
 export const OPERATION_NAMES = Object.keys(OPERATIONS) as readonly OperationName[];
 
 /** Of the default namespace, and of one that is named. */
-export const PREFIX_DEFAULT = "/v1";
-export const PREFIX_NAMED = `${PREFIX_DEFAULT}/namespaces/:namespace`;
-export const PREFIXES = [PREFIX_DEFAULT, PREFIX_NAMED];
+export const PREFIXES = ["/v1", "/v1/namespaces/:namespace"] as const;
 
 export function filtersOf({ tag, meta, version, region, zone, health, near, limit }: QueryOf<typeof FILTERS>): Filters {
   return {

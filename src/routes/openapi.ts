@@ -3,7 +3,6 @@ import { matchesTag } from "../answer.ts";
 import type { ResolverContext } from "../context.ts";
 import { renderPage } from "../openapi/page.ts";
 import { STYLE } from "../openapi/style.ts";
-import { withNamespaces } from "../openapi/namespaces.ts";
 import { strongTag } from "../tag.ts";
 
 /** They change with a release alone, hold no secret, and may be kept by anyone. */
@@ -20,7 +19,7 @@ interface Made {
 /** `GET /openapi.json`: made by `npm run generate` from what the resolver reads and writes by. */
 export const documentRoute = () =>
   madeOnce(async () => ({
-    body: JSON.stringify(withNamespaces(await readDocument())),
+    body: JSON.stringify(await readDocument()),
     headers: { "Content-Type": "application/json" },
   }));
 
