@@ -7,9 +7,14 @@ export interface RawAnswer {
 }
 
 /** A GET on a TCP connection of its own, sent at once; the connection stays in the caller's hands. */
-export function rawGet(port: number, path: string): { readonly socket: Socket; readonly answer: Promise<RawAnswer> } {
+export function rawGet(
+  port: number,
+  path: string,
+  authorization?: string,
+): { readonly socket: Socket; readonly answer: Promise<RawAnswer> } {
   const socket = connect({ host: "127.0.0.1", port });
-  socket.write(`GET ${path} HTTP/1.1\r\nHost: resolver\r\nConnection: close\r\n\r\n`);
+  const credential = authorization === undefined ? "" : `Authorization: ${authorization}\r\n`;
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: resolver\r\nConnection: close\r\n${credential}\r\n`);
   const answer = new Promise<RawAnswer>((resolve, reject) => {
     let text = "";
     socket.setEncoding("utf8");

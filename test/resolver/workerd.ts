@@ -16,6 +16,8 @@ export interface TestWorkerOptions {
   readonly env: Readonly<Record<string, string>>;
   /** Where the colo cache is kept: workers given the same one are isolates of one data centre. */
   readonly coloDir?: string;
+  /** Requests in ten seconds, by the name of the rate limiting binding. */
+  readonly rateLimits?: Readonly<Record<string, number>>;
 }
 
 /** The Worker as `wrangler deploy` would upload it. */
@@ -35,13 +37,16 @@ export async function buildWorker(): Promise<string> {
 }
 
 /** One isolate of the built Worker in a real workerd. */
-export async function startWorker({ script, env, coloDir }: TestWorkerOptions): Promise<TestWorker> {
+export async function startWorker({ script, env, coloDir, rateLimits = {} }: TestWorkerOptions): Promise<TestWorker> {
   const options = convertV4MiniflareOptions({
     name: "fingerpost",
     modules: true,
     script,
     compatibilityDate: "2026-10-01",
     bindings: { ...env },
+    ratelimits: Object.fromEntries(
+      Object.entries(rateLimits).map(([name, limit]) => [name, { namespace_id: "1", simple: { limit, period: 10 } }]),
+    ),
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
   });
   const miniflare = new Miniflare({
