@@ -32,10 +32,10 @@ const POINT: Point = { services: 500, lookupsPerSecond: 1000, changesPerSecond: 
 const FULL: Scale = {
   goal: POINT,
   others: [
-    { ...POINT, changesPerSecond: 0, seconds: 25 },
-    { ...POINT, changesPerSecond: 20, seconds: 25 },
-    { ...POINT, freshMs: 250, seconds: 25 },
-    { ...POINT, lookupsPerSecond: 4000, seconds: 25 },
+    { ...POINT, changesPerSecond: 0, seconds: 20 },
+    { ...POINT, changesPerSecond: 20, seconds: 20 },
+    { ...POINT, freshMs: 250, seconds: 20 },
+    { ...POINT, lookupsPerSecond: 4000, seconds: 20 },
   ],
   baselineSeconds: 5,
 };

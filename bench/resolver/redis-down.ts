@@ -142,6 +142,7 @@ function goalsOf(fault: string, pairs: readonly Pair[]): readonly Goal[] {
   return [
     goal("throughput while it lasts, to healthy", ({ healthy, lasting }) => lasting.perSecond / healthy.perSecond),
     goal("throughput from the fault on, to healthy", ({ healthy, onset }) => onset.perSecond / healthy.perSecond),
+    goal("CPU for a lookup healthy, to while it lasts", (p) => p.healthy.cpuMsPerThousand / p.lasting.cpuMsPerThousand),
     goal("p99 healthy, to while it lasts", (p) => p.healthy.answers.latencyMs.p99 / p.lasting.answers.latencyMs.p99),
     goal("p99 healthy, to from the fault on", (p) => p.healthy.answers.latencyMs.p99 / p.onset.answers.latencyMs.p99),
   ];
