@@ -8,8 +8,8 @@ import { gzipSync } from "node:zlib";
 import { spawnSync } from "node:child_process";
 
 const GZIP_BYTES_MAX = 45 * 1024;
-/** What only the registrar's side of the line depends on. */
-const FOREIGN = ["grpc", "etcdserverpb", "etcd3", "node:net", "pino"];
+/** What only the registrar's side of the line depends on, what is Node's, and packages that are too large for a Worker. */
+const FOREIGN = ["grpc-status", "etcdserverpb", "etcd3", '"node:', "pino", "UpstashError", "Invalid SemVer"];
 const OUT_DIR = ".cache/bundle";
 
 const wrangler = spawnSync("wrangler", ["deploy", "--dry-run", "--outdir", OUT_DIR], {
@@ -32,6 +32,6 @@ if (gzipBytes > GZIP_BYTES_MAX) {
   process.exitCode = 1;
 }
 if (found.length > 0) {
-  console.error(`The resolver's bundle holds code of the registrar's side: ${found.join(", ")}.`);
+  console.error(`The resolver's bundle holds what does not belong there: ${found.join(", ")}.`);
   process.exitCode = 1;
 }
