@@ -8,11 +8,14 @@ import type { Workerd } from "./workerd.ts";
 /** Of services at a time: as many as the resolver takes. */
 const RESOLVE_SERVICES_MAX = 50;
 
-/** A lookup of every service, for `query` of each: a query string, or the rest of the path. */
-export function lookupsOf(services: number, query = ""): readonly string[] {
-  return Array.from({ length: services }, (_, index) =>
-    getRequest(`/v1/services/${serviceName(index, services)}${query}`, CALLER_HEADERS),
-  );
+/** The text of a lookup. `query` is a query string, or the rest of the path. */
+export function lookupOf(service: number, services: number, query = ""): string {
+  return getRequest(`/v1/services/${serviceName(service, services)}${query}`, CALLER_HEADERS);
+}
+
+/** A lookup of every service. */
+export function lookupsOf(services: number): readonly string[] {
+  return Array.from({ length: services }, (_, service) => lookupOf(service, services));
 }
 
 /** Has the resolver read every service into memory. */
