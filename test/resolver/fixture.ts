@@ -3,6 +3,7 @@ import type { MemoryBounds } from "../../src/options.ts";
 import type { Freshness } from "../../src/lookups.ts";
 import type { AccessRule } from "../../src/access/access.ts";
 import type { RateLimitRule } from "../../src/access/rate-limit.ts";
+import type { NearRules } from "../../src/near.ts";
 import type { Platform } from "../../src/platform.ts";
 import type { Refusal } from "../../src/refusals.ts";
 import type { ColoCache } from "../../src/store/colo.ts";
@@ -35,6 +36,7 @@ export interface FixtureOptions {
   readonly random?: Random;
   readonly namespaces?: readonly [string, ...string[]];
   readonly platform?: Platform;
+  readonly near?: NearRules;
   readonly watchersMax?: number;
   readonly publicKeys?: readonly string[];
   /** What is published is stored as this makes it. */
@@ -68,6 +70,7 @@ export function createFixture(options: FixtureOptions = {}): Fixture {
     ...(options.memory ? { memory: options.memory } : {}),
     ...(options.publicKeys ? { publicKeys: options.publicKeys } : {}),
     onRefused: (refusal) => void refused.push(refusal),
+    ...(options.near === undefined ? {} : { near: options.near }),
     clock,
     random: options.random ?? (() => 0.5),
     log: { info: log, warn: log, error: log },
