@@ -9,6 +9,7 @@ export interface ServiceOptions {
   readonly resolver: string;
   readonly tag?: readonly string[];
   readonly health?: "healthy" | "all" | "healthy-or-all";
+  readonly near?: string;
 }
 
 export function addServiceOptions(command: Command): Command {
@@ -16,6 +17,7 @@ export function addServiceOptions(command: Command): Command {
     .argument("<service>", "name of the service")
     .option("--tag <tag>", "only instances with this tag; repeats", collect)
     .addOption(new Option("--health <which>", "which instances").choices(["healthy", "all", "healthy-or-all"]))
+    .option("--near <place>", "what is in this zone or region first; auto: near to where the resolver is asked")
     .addOption(namespaceOption());
   return addResolverTarget(command);
 }
@@ -25,8 +27,8 @@ export function clientOf({ resolver, namespace }: ServiceOptions): Client {
   return createClient({ url: resolver, namespace, ...(token === undefined ? {} : { token }) });
 }
 
-export function filtersOf({ tag, health }: ServiceOptions): Filters {
-  return { tags: tag ?? [], ...(health === undefined ? {} : { health }) };
+export function filtersOf({ tag, health, near }: ServiceOptions): Filters {
+  return { tags: tag ?? [], ...(health === undefined ? {} : { health }), ...(near === undefined ? {} : { near }) };
 }
 
 /** What the client threw, with whom it asked, and with what to do where a token was missing. */

@@ -8,7 +8,8 @@ import { lookupPath, type Filters } from "./request.ts";
 import { fetchFromOne } from "./service-fetch.ts";
 import { watchPath, type Watched } from "./watch.ts";
 
-export interface PickFilters extends Filters {
+/** Without `near`: what is picked here does not know where the resolver was asked. Its own `/pick?near=` does. */
+export interface PickFilters extends Omit<Filters, "near"> {
   /** Equal keys get the same instance, as long as it is there (rendezvous hashing). Without it: weighted random. */
   readonly key?: string;
 }

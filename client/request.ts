@@ -14,6 +14,11 @@ export interface Filters {
    * known to be down. `all`: everything.
    */
   readonly health?: "healthy" | "all" | "healthy-or-all";
+  /**
+   * A zone or region: what is there comes first, then its region, then the rest. `auto`: near to where the resolver was
+   * asked, which is near to a function that runs at the same edge.
+   */
+  readonly near?: string;
   /** At most this many, counted after all other filters. */
   readonly limit?: number;
 }
@@ -40,6 +45,7 @@ export function lookupPath(namespace: string, service: string, filters: Filters)
   add("zone", filters.zone);
   for (const [key, value] of Object.entries(filters.metadata ?? {})) add(`meta.${key}`, value);
   add("health", filters.health);
+  add("near", filters.near);
   add("limit", filters.limit);
   const pairs = [...query].map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`);
   const search = [...new Set(pairs)].toSorted((a, b) => (a < b ? -1 : 1)).join("&");

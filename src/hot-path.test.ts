@@ -59,7 +59,7 @@ const instances = fc
 
 const PARAMETERS: readonly (readonly [string, readonly string[]])[] = [
   ["version", ["^1.4", ">=1 <3", "latest"]],
-  ["tag", ["blue", "a&b", "ü"]],
+  ["tag", ["blue", "a&b", "ü", "x?key=1"]],
   ["region", ["eu", "us"]],
   ["zone", ["eu-1", "FRA"]],
   ["meta.team", ["x", ""]],

@@ -4,6 +4,7 @@ import type { PickAnswer, ResolveAnswer, ServiceAnswer } from "../contract/http.
 import type { Instance } from "../contract/snapshot.ts";
 import { createFixture, type Fixture } from "../test/resolver/fixture.ts";
 import { instance } from "../test/support/instance.ts";
+import { createCloudflarePlatform } from "./cloudflare/platform.ts";
 import { createPlaces, readNearRules, type NearRules } from "./near.ts";
 import type { Location } from "./platform.ts";
 import { candidatesOf, NO_FILTERS, select } from "./selection.ts";
@@ -144,6 +145,12 @@ describe("a pick near a place", () => {
     const idle = [...others.map((one) => ({ ...one, weight: 0 })), local({ status: "down" })];
     expect(candidatesOf(idle, { ...NO_FILTERS, near, health: "all" }, place).map(({ id }) => id)).toEqual(["region"]);
   });
+});
+
+it("Cloudflare tells where a request came in", () => {
+  const request = Object.assign(new Request("http://resolver/"), { cf: FRANKFURT });
+  const { location } = createCloudflarePlatform(request, { waitUntil: () => undefined });
+  expect(order("auto", "FRA=eu-west-1", location)).toBe(order("eu-west-1"));
 });
 
 describe("over HTTP", () => {

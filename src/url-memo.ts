@@ -47,7 +47,7 @@ export function createUrlMemo(): UrlMemo {
   };
 }
 
-/** The key of a pick, where it stands in the URL once and as it is, without an escape. */
+/** The key of a pick, where it stands in the URL as it is, without an escape. */
 export function keyOf(url: string): string | undefined {
   const start = keyStart(url);
   return start === -1 ? undefined : url.slice(start, keyEnd(url, start));
@@ -65,23 +65,18 @@ function withoutKey(url: string): string | undefined {
 const PICK = "/pick";
 const KEY = "key=";
 
-/** Where the value of `key` begins; -1 unless it stands there once, and nothing in it means another character. */
+/** Where the value of `key` begins; -1 without one, or where something in it means another character. */
 function keyStart(url: string): number {
   const query = url.indexOf("?");
   if (query === -1 || !url.startsWith(PICK, query - PICK.length)) return -1;
-  const start = parameterStart(url, query);
-  if (start === -1) return -1;
+  let at = url.indexOf(KEY, query);
+  // A second question mark is a part of a value. A second key is refused, and so is never remembered.
+  while (at !== -1 && at !== query + 1 && url[at - 1] !== "&") at = url.indexOf(KEY, at + 1);
+  if (at === -1) return -1;
+  const start = at + KEY.length;
   const end = keyEnd(url, start);
   for (let index = start; index < end; index++) if (!isPlain(url.charCodeAt(index))) return -1;
-  return parameterStart(url, end) === -1 ? start : -1;
-}
-
-function parameterStart(url: string, from: number): number {
-  for (let at = url.indexOf(KEY, from); at !== -1; at = url.indexOf(KEY, at + 1)) {
-    const before = url[at - 1];
-    if (before === "?" || before === "&") return at + KEY.length;
-  }
-  return -1;
+  return start;
 }
 
 function keyEnd(url: string, start: number): number {

@@ -80,6 +80,15 @@ export const resolverSettings: readonly Setting[] = [
     processes: ["resolver"],
   },
   {
+    path: "resolver.near",
+    env: "FINGERPOST_NEAR",
+    flag: "--near <rules>",
+    kind: "list",
+    schema: textList,
+    help: "what near=auto takes for near, such as FRA=eu-central-1/eu-central-1a,DE=eu-central-1,EU=eu-west-1",
+    processes: ["resolver"],
+  },
+  {
     path: "resolver.watchers_max",
     env: "FINGERPOST_WATCHERS_MAX",
     flag: "--watchers-max <n>",

@@ -131,7 +131,7 @@ it("watch prints a line a change, and ends with 0 when it is stopped", async () 
   });
   const child = spawn(
     process.execPath,
-    [join(PROJECT_DIR, "cli/main.ts"), "watch", "web", "--tag", "blue", "--resolver", resolver.url],
+    [join(PROJECT_DIR, "cli/main.ts"), "watch", "web", "--tag", "blue", "--near", "eu-1", "--resolver", resolver.url],
     { cwd: folder, env: { PATH: process.env["PATH"] }, stdio: ["ignore", "pipe", "inherit"] },
   );
   const exited = new Promise((resolve) => child.once("exit", resolve));
@@ -142,7 +142,7 @@ it("watch prints a line a change, and ends with 0 when it is stopped", async () 
   expect(await next()).toBe("revision 8: 2 instances +c -a");
   stream?.write("event: unknown\ndata: {}\n\n");
   expect(await next()).toBe('there is no service "web"');
-  expect(resolver.seen[0]?.path).toBe("/v1/namespaces/default/services/web/watch?tag=blue");
+  expect(resolver.seen[0]?.path).toBe("/v1/namespaces/default/services/web/watch?near=eu-1&tag=blue");
   child.kill("SIGINT");
   expect(await exited).toBe(0);
   await resolver.close();

@@ -38,7 +38,7 @@ describe("an answer", () => {
   test("carries every filter to the resolver, in one spelling whatever their order", async () => {
     resolver.play(answering({ ...first, namespace: "shop" }));
     const one = client({ namespace: "shop" });
-    const filters = { version: "^1 || ^2", region: "eu", zone: "eu-1", health: "all", limit: 3 } as const;
+    const filters = { version: "^1 || ^2", region: "eu", zone: "eu-1", health: "all", near: "auto", limit: 3 } as const;
     await one.resolve("web", { ...filters, tags: ["x&y", "a"], metadata: { "team/x": "ö", b: "2" } });
     await one.resolve("web", { metadata: { b: "2", "team/x": "ö" }, tags: ["a", "x&y"], ...filters });
     expect(resolver.seen).toHaveLength(1);
@@ -49,6 +49,7 @@ describe("an answer", () => {
       region: "eu",
       zone: "eu-1",
       health: "all",
+      near: "auto",
       limit: "3",
       "meta.team/x": "ö",
       "meta.b": "2",
