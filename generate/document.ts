@@ -47,7 +47,7 @@ export function createDocument(): object {
     components: {
       securitySchemes: {
         key: { type: "http", scheme: "bearer", description: "A key of the resolver's; none where it is open." },
-        jwt: { type: "http", scheme: "bearer", bearerFormat: "JWT", description: "A token of its issuer." },
+        jwt: { type: "http", scheme: "bearer", bearerFormat: "JWT" },
       },
       parameters: parameterComponents(),
       headers,

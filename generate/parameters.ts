@@ -114,7 +114,8 @@ function queryParameter(name: string, parameter: Parameter, { description, examp
     case "family": {
       const members = { [`^${name}\\.`]: schema };
       const object = { type: "object", patternProperties: members, additionalProperties: false };
-      return { ...common, style: "form", explode: true, schema: object };
+      // Of a query, an object stands as parameters of its members' names: style form, exploded, by default.
+      return { ...common, schema: object };
     }
   }
 }

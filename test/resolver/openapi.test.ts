@@ -306,6 +306,28 @@ describe("parameters", () => {
   });
 });
 
+describe("a parameter", () => {
+  it("may be given as often as described, and no more", () => {
+    for (const name of OPERATION_NAMES) {
+      const table: ParameterTable = OPERATIONS[name].parameters;
+      for (const [parameter, rule] of Object.entries(table)) {
+        const timesMax = rule.type === "many" ? rule.timesMax : 1;
+        const member = rule.type === "family" ? `${parameter}.key` : parameter;
+        const value = (index: number) => {
+          const { enum: choices, type } = rule.value.schema;
+          return choices?.[0] ?? (type === "integer" || parameter === "wait" ? "1" : `${index + 1}`);
+        };
+        const read = (times: number) => {
+          const query = Array.from({ length: times }, (_, index) => `${member}=${value(index)}`).join("&");
+          return readQuery(`http://resolver/?${query}`, { [parameter]: rule });
+        };
+        expect(() => read(timesMax)).not.toThrow();
+        expect(() => read(timesMax + 1)).toThrow(FingerpostError);
+      }
+    }
+  });
+});
+
 /** An example as it stands in a URL. */
 function written(name: string, example: unknown): string {
   if (Array.isArray(example)) return example.map((value) => `${name}=${encodeURIComponent(String(value))}`).join("&");
@@ -315,8 +337,10 @@ function written(name: string, example: unknown): string {
 
 function valuesOf({ enum: choices, pattern, type, minimum = 0, maximum = 0, maxLength }: Schema): fc.Arbitrary<string> {
   if (choices) return fc.constantFrom(...choices);
-  if (type === "integer")
-    return fc.maxSafeInteger().map((n) => String(minimum + (Math.abs(n) % (maximum - minimum + 1))));
+  if (type === "integer") {
+    const between = fc.maxSafeInteger().map((number) => minimum + (Math.abs(number) % (maximum - minimum + 1)));
+    return fc.oneof(between, fc.constantFrom(minimum - 1, minimum, maximum, maximum + 1)).map(String);
+  }
   if (pattern !== undefined) return fc.stringMatching(new RegExp(pattern));
   return fc.string({ maxLength: maxLength ?? 10 });
 }
