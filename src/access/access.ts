@@ -8,7 +8,8 @@ import { unrestrictedCaller, type Caller } from "./caller.ts";
 import { createKeySet } from "./key-set.ts";
 import { createKeySource } from "./key-source.ts";
 import { callerOf, type AccessKey } from "./keys.ts";
-import { createTokenVerifier, looksLikeToken, type TokenRule } from "./tokens.ts";
+import { looksLikeToken } from "./jws.ts";
+import { createTokenVerifier, type TokenRule } from "./tokens.ts";
 
 /**
  * Verified tokens that are remembered, what their headers have in characters together, and for how long: a hash for

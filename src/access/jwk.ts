@@ -2,7 +2,7 @@
  * The algorithms that are taken, by the kind of their key: a curve, or RSA. Asymmetric ones only, so that a public key is
  * never a shared secret.
  */
-const KINDS = {
+export const KINDS = {
   RS256: "RSA",
   RS384: "RSA",
   RS512: "RSA",
@@ -83,6 +83,6 @@ function materialOf({ kty, crv, n, e, x, y }: Record<string, unknown>): PublicKe
   return kty === "OKP" ? { kty, crv, x } : undefined;
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
