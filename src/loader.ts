@@ -35,13 +35,6 @@ const CLAIM_MS_MAX = 250;
 /** How soon the colo cache is looked into again for a head: another isolate's reading takes about as long. */
 const LOOK_MS = 25;
 
-/**
- * Readings that requests ask for with `no-cache`, an isolate: enough for clients that look at once at what they have just
- * written, and no lever against Redis.
- */
-export const REVALIDATIONS_PER_SECOND = 5;
-export const REVALIDATIONS_BURST = 10;
-
 /** What is said of a deep copy's head, which is not signed, counts for nothing. */
 const OLDEST: Version = { epoch: 0, revision: 0 };
 
@@ -125,6 +118,8 @@ export function createLoader(options: LoaderOptions): Loader {
   let headTriedAt = -Infinity;
   let catalogTriedAt = -Infinity;
   let lookedAt = -Infinity;
+  /** Whether somebody waits for the refresh that is under way. */
+  let awaited = false;
   /** Drawn anew with every reading of the head. */
   let spreadMs = drawSpread();
 
@@ -247,14 +242,16 @@ export function createLoader(options: LoaderOptions): Loader {
     return shared.usable() ? random() * SPREAD * freshMs : 0;
   }
 
-  async function refreshShared(waited: boolean, background: Background): Promise<Loaded> {
+  async function refreshShared(background: Background): Promise<Loaded> {
     lookedAt = clock.monotonic();
     const [[head], claimedAt] = await Promise.all([
       documents.fromColo([HEAD_DOCUMENT]),
-      waited ? -Infinity : shared.claimedAt(),
+      awaited ? -Infinity : shared.claimedAt(),
     ]);
     if (takeSharedHead(head)) return refreshChanged("colo", background);
-    if (ageOf(claimedAt) < Math.min(CLAIM_MS_MAX, CLAIM * freshMs)) return { from: "colo", entries: new Map() };
+    // Somebody may have come to wait since.
+    if (!awaited && ageOf(claimedAt) < Math.min(CLAIM_MS_MAX, CLAIM * freshMs))
+      return { from: "colo", entries: new Map() };
     if (!breaker.allow()) throw new FingerpostError("unavailable", "Redis is not asked while it is down.");
     background(shared.claim());
     return refreshNow(background);
@@ -314,6 +311,13 @@ export function createLoader(options: LoaderOptions): Loader {
     return { from: "last-known-good", entries: await readDeep(names) };
   }
 
+  /** A refresh brings what its own head has shown to be behind. */
+  function joinLoad(name: string, background: Background): Joined<Loaded> | undefined {
+    const joined = flights.join(`s:${name}`, background);
+    if (joined || state.entry(name)?.standing.type !== "behind") return joined;
+    return flights.join(HEAD, background);
+  }
+
   function startDeep(names: readonly DocumentName[], background: Background): Joined<Loaded> | undefined {
     if (!deep.usable()) return undefined;
     const keys = names.map(([kind, name]) => `deep ${kind} ${name}`);
@@ -333,10 +337,11 @@ export function createLoader(options: LoaderOptions): Loader {
   return {
     refresh(background, waited) {
       const joined = flights.join(HEAD, background);
+      awaited = waited || (joined !== undefined && awaited);
       if (joined) return joined;
       if (recently(headTriedAt) || (!waited && ageOf(state.readAt()) < freshMs + spreadMs)) return undefined;
       if (shared.usable() && ageOf(lookedAt) >= LOOK_MS) {
-        return flights.start([HEAD], background, () => told(refreshShared(waited, background)));
+        return flights.start([HEAD], background, () => told(refreshShared(background)));
       }
       if ((shared.usable() && !waited) || !breaker.allow()) return undefined;
       return flights.start([HEAD], background, () => told(refreshNow(background)));
@@ -361,7 +366,7 @@ export function createLoader(options: LoaderOptions): Loader {
     },
     load(names, background) {
       const [first = ""] = names;
-      const joined = names.length === 1 ? flights.join(`s:${first}`, background) : undefined;
+      const joined = names.length === 1 ? joinLoad(first, background) : undefined;
       if (joined) return joined;
       const headless = state.head() === undefined && recently(headTriedAt);
       const due = names.filter((name) => !attempts.get(name) && !flights.has(`s:${name}`));

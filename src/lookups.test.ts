@@ -48,6 +48,24 @@ describe("age", () => {
     expect(fixture.store.requests).toEqual([[HEAD], [HEAD, WEB]]);
   });
 
+  it("between fresh and swr costs a change one reading, however many lookups come meanwhile", async () => {
+    await fixture.look("web");
+    await fixture.publisher.put("web", [instance("web-2")]);
+    await fixture.clock.advance(1001);
+    fixture.store.requests.length = 0;
+    fixture.store.holding = true;
+    await fixture.look("web");
+    // The head comes, and what it shows to have changed does not.
+    fixture.store.release();
+    fixture.store.holding = true;
+    for (let lookup = 0; lookup < 20; lookup++) {
+      expect(await fixture.look("web")).toMatchObject({ source: "memory" });
+      await fixture.clock.advance(10);
+    }
+    expect(fixture.store.requests).toEqual([[HEAD], [HEAD, WEB]]);
+    fixture.store.release();
+  });
+
   it("past swr waits for Redis, and gives last-known-good once the budget is over", async () => {
     await fixture.look("web");
     fixture.store.holding = true;

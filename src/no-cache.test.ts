@@ -2,8 +2,7 @@ import { describe, expect, it } from "vitest";
 import { headKey, serviceKey } from "../contract/redis-keys.ts";
 import { createFixture, type Fixture } from "../test/resolver/fixture.ts";
 import { instance } from "../test/support/instance.ts";
-import { REVALIDATIONS_BURST, REVALIDATIONS_PER_SECOND } from "./loader.ts";
-import { asksAgain } from "./no-cache.ts";
+import { asksAgain, REVALIDATIONS_BURST, REVALIDATIONS_PER_SECOND } from "./no-cache.ts";
 
 const HEAD = headKey("default");
 const WEB = serviceKey("default", "web");

@@ -2,6 +2,13 @@
 const HEADER_LENGTH_MAX = 512;
 
 /**
+ * Readings that requests ask for with `no-cache`, an isolate: enough for clients that look at once at what they have just
+ * written, and no lever against Redis.
+ */
+export const REVALIDATIONS_PER_SECOND = 5;
+export const REVALIDATIONS_BURST = 10;
+
+/**
  * Whether a request asks not to be answered from a cache (RFC 9111, 5.2.1): `no-cache`, or `max-age=0` as browsers send
  * on reload. `Pragma` is deprecated there, and does not count. Costs one header where there is none.
  */

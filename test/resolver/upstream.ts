@@ -7,6 +7,8 @@ export type Mode =
   | { readonly type: "ok"; readonly delayMs?: number }
   | { readonly type: "hang" }
   | { readonly type: "reset" }
+  /** An answer that ends in its middle. */
+  | { readonly type: "cut" }
   | { readonly type: "fail"; readonly status: number; readonly body: string };
 
 export interface Upstream {
@@ -40,6 +42,7 @@ export async function startUpstream(redisUrl: string): Promise<Upstream> {
     if (request.headers.authorization !== `Bearer ${token}`) return send(response, 401, '{"error":"Unauthorized"}');
     if (mode.type === "hang") return void hanging.add(response);
     if (mode.type === "reset") return void request.socket.resetAndDestroy();
+    if (mode.type === "cut") return cut(response);
     if (mode.type === "fail") return send(response, mode.status, mode.body);
     const { delayMs } = mode;
     if (delayMs !== undefined) await pause(delayMs);
@@ -73,4 +76,9 @@ export async function startUpstream(redisUrl: string): Promise<Upstream> {
 
 function send(response: ServerResponse, status: number, body: string): void {
   response.writeHead(status, { "content-type": "application/json" }).end(body);
+}
+
+function cut(response: ServerResponse): void {
+  response.writeHead(200, { "content-type": "application/json", "content-length": "1000" });
+  response.write('{"result":["{', () => response.socket?.destroy());
 }
