@@ -232,7 +232,7 @@ export function createLoader(options: LoaderOptions): Loader {
 
   /** Whether the colo cache had a head that was read within the fresh interval, and is no older than the held one. */
   function takeSharedHead(head: OpenedReading | undefined): boolean {
-    if (!head || ageOf(head.readAt) > freshMs || head.readAt <= state.readAt()) return false;
+    if (!head || ageOf(head.readAt) > freshMs) return false;
     reading.sharedHead(head.opened, head.readAt, "colo");
     spreadMs = drawSpread();
     return state.readAt() >= head.readAt;

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { headKey, serviceKey } from "../contract/redis-keys.ts";
+import { sleep } from "../kernel/clock.ts";
 import { coloKey, createFakeColo, type FakeColo } from "../test/resolver/fake-colo.ts";
 import { createFixture, type Fixture } from "../test/resolver/fixture.ts";
 import { instance } from "../test/support/instance.ts";
@@ -98,6 +99,32 @@ describe("a head of the colo cache", () => {
     await first.clock.advance(2001);
     colo.readings.set(coloKey("head"), { ...old, readAt: first.clock.now() });
     expect(await first.look("web")).toMatchObject({ ids: ["web-2"], source: "redis", stale: false });
+  });
+
+  it("read longer ago than the fresh interval is read again, though it is newer than what is held", async () => {
+    const [, second] = isolates as [Fixture, Fixture];
+    await second.look("web");
+    await first.clock.advance(1100);
+    await first.look("web");
+    await first.clock.advance(1500);
+    first.store.requests.length = 0;
+    expect((await second.look("web")).source).toBe("redis");
+    expect(first.store.requests).toEqual([[HEAD]]);
+  });
+
+  it("is not there before the snapshots that were read with it", async () => {
+    const kinds: string[] = [];
+    const put = colo.put.bind(colo);
+    colo.put = async (namespace, kind, name, reading) => {
+      kinds.push(kind);
+      if (kind === "service") await sleep(first.clock, 10);
+      await put(namespace, kind, name, reading);
+    };
+    await first.look("web");
+    await first.clock.advance(9);
+    expect(kinds).toEqual(["service"]);
+    await first.clock.advance(1);
+    expect(kinds).toEqual(["service", "head"]);
   });
 
   it("of a clock that is ahead is not believed", async () => {
