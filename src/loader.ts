@@ -44,6 +44,8 @@ const REVALIDATION = "revalidation";
 
 export interface Loaded {
   readonly from: Exclude<Source, "memory">;
+  /** When the head that another isolate had read was read, monotonic: it was young enough when it was taken. */
+  readonly headReadAt?: number;
   /** What was read, also where it was too big to be kept. */
   readonly entries: ReadonlyMap<string, Entry>;
 }
@@ -189,12 +191,12 @@ export function createLoader(options: LoaderOptions): Loader {
   }
 
   /** Takes what the colo cache has, as old as it is: its age decides whether it is served. */
-  async function readShared(services: readonly string[]): Promise<Map<string, Entry>> {
+  async function loadShared(services: readonly string[]): Promise<Loaded> {
     const entries = new Map<string, Entry>();
     const [head, ...snapshots] = await documents.fromColo([HEAD_DOCUMENT, ...documentsOf(services)]);
     if (head) reading.sharedHead(head.opened, head.readAt, "colo");
     if (state.head()) services.forEach((service, index) => takeShared(service, snapshots[index], "colo", entries));
-    return entries;
+    return { from: "colo", entries };
   }
 
   function takeShared(
@@ -266,7 +268,9 @@ export function createLoader(options: LoaderOptions): Loader {
       changed.forEach((service, index) => takeShared(service, found[index], "colo", entries));
     }
     const changed = state.behind(LOAD_SERVICES_MAX);
-    if (changed.length === 0 || (from === "colo" && !breaker.allow())) return { from, entries };
+    if (changed.length === 0 || (from === "colo" && !breaker.allow())) {
+      return { from, entries, ...(from === "colo" ? { headReadAt: state.readAt() } : {}) };
+    }
     return { from: "redis", entries: new Map([...entries, ...(await read(documentsOf(changed), background))]) };
   }
 
@@ -289,10 +293,6 @@ export function createLoader(options: LoaderOptions): Loader {
     return { from: "redis", entries: await read(documentsOf(names), background) };
   }
 
-  async function loadColoNow(names: readonly string[]): Promise<Loaded> {
-    return { from: "colo", entries: await readShared(names) };
-  }
-
   async function loadCatalogNow(background: Background): Promise<Loaded> {
     if (shared.usable()) {
       const [head, catalog] = await documents.fromColo([HEAD_DOCUMENT, CATALOG_DOCUMENT]);
@@ -300,7 +300,7 @@ export function createLoader(options: LoaderOptions): Loader {
       if (catalog && state.head()) reading.catalog(catalog.opened, "colo");
       const held = state.head();
       if (held && ageOf(state.readAt()) <= freshMs && state.names.countsCurrent(held)) {
-        return { from: "colo", entries: new Map() };
+        return { from: "colo", entries: new Map(), headReadAt: state.readAt() };
       }
     }
     if (!breaker.allow()) throw new FingerpostError("unavailable", "Redis is not asked while it is down.");
@@ -362,7 +362,7 @@ export function createLoader(options: LoaderOptions): Loader {
       const joined = names.length === 1 ? flights.join(`c:${first}`, background) : undefined;
       if (joined) return joined;
       const keys = names.map((name) => `c:${name}`).filter((key) => !flights.has(key));
-      return keys.length === 0 ? undefined : flights.start(keys, background, () => told(loadColoNow(names)));
+      return keys.length === 0 ? undefined : flights.start(keys, background, () => told(loadShared(names)));
     },
     load(names, background) {
       const [first = ""] = names;

@@ -11,8 +11,11 @@ import type { Entry, NamespaceState } from "./namespace-state.ts";
 
 /** Loads of services not known to exist, at once. Past them the catalog is read first, so that names made up cost nothing. */
 const SPECULATIVE_MAX = 8;
-/** Readings one lookup waits for: the colo cache, a head or a snapshot, a catalog, the snapshot that it names. */
-const STEPS_MAX = 5;
+/**
+ * Readings one lookup waits for: the colo cache, a head or a snapshot, a catalog, the snapshot that it names, and as many
+ * again that had begun for others and did not bring what this one needs. Its budget is the nearer bound.
+ */
+const STEPS_MAX = 8;
 
 /** How good an answer is, for its headers. */
 export interface Provenance {
@@ -161,7 +164,7 @@ export function createLookups(options: LookupsOptions): Lookups {
       if (!joined || (!cold && !breaker.closed())) break;
       const loaded = await wait(joined, deadlineOf(joined, cold, startedAt) - clock.monotonic());
       if (!loaded) break;
-      since = Math.min(since, joined.startedAt);
+      since = Math.min(since, joined.startedAt, loaded.headReadAt ?? Infinity);
       from = loaded.from;
       if (joined.collapsed && !cacheStatus.endsWith("collapsed")) cacheStatus += "; collapsed";
       const unkept = loaded.entries.get(service);
@@ -313,7 +316,7 @@ export function createLookups(options: LookupsOptions): Lookups {
       if (!joined || (!cold && !breaker.closed())) break;
       const loaded = await wait(joined, deadlineOf(joined, cold, startedAt) - clock.monotonic());
       if (!loaded) break;
-      since = Math.min(since, joined.startedAt);
+      since = Math.min(since, joined.startedAt, loaded.headReadAt ?? Infinity);
       from = loaded.from;
     }
     if (!state.head() || !state.names.held()) {

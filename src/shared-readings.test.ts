@@ -127,6 +127,27 @@ describe("a head of the colo cache", () => {
     expect(kinds).toEqual(["service", "head"]);
   });
 
+  it("that was young enough when it was taken is so for whoever waits, though that takes a while", async () => {
+    const [, second] = isolates as [Fixture, Fixture];
+    expect((await second.look("nope")).status).toBe(404);
+    await second.look("web");
+    await first.clock.advance(1100);
+    await first.publisher.put("web", [instance("web-2")]);
+    await first.look("web");
+    await first.get("/v1/services/web", { "cache-control": "no-cache" });
+    await first.clock.advance(990);
+    first.store.requests.length = 0;
+    const get = colo.get.bind(colo);
+    colo.get = async (namespace, kind, name) => {
+      if (kind === "service") await sleep(first.clock, 20);
+      return get(namespace, kind, name);
+    };
+    const looking = second.look("nope");
+    await first.clock.advance(20);
+    expect((await looking).status).toBe(404);
+    expect(first.store.requests).toEqual([]);
+  });
+
   it("of a clock that is ahead is not believed", async () => {
     await first.look("web");
     const head = colo.readings.get(coloKey("head"));
