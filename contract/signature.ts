@@ -43,7 +43,10 @@ export function signedBytes(
   );
 }
 
-/** Why a document cannot be believed. `forged`: its signature is not one for this kind, namespace and name. */
+/**
+ * Why a document cannot be believed. `unknown-key`: signed with none of the verifier's keys. `forged`: its signature is not
+ * one for this kind, namespace and name.
+ */
 export type SignatureFault = "unsigned" | "unknown-key" | "forged";
 
 export type Verification =

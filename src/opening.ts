@@ -9,7 +9,7 @@ export type Origin = "redis" | "colo" | "deep";
 /** What a stored text is worth. What has `expired` is taken as last-known-good only. */
 export type Opened =
   | { readonly type: "valid"; readonly document: string; readonly expired: boolean }
-  | { readonly type: "refused"; readonly fault: SignatureFault | "unreadable"; readonly detail: string };
+  | { readonly type: "refused"; readonly fault: SignatureFault | "unreadable"; readonly detail?: string };
 
 /** Looks at the signature of every stored text, wherever it was read, before anything else does. */
 export interface Opener {
@@ -17,12 +17,6 @@ export interface Opener {
   open(kind: DocumentKind, name: string, text: string): Promise<Opened>;
   open(kind: DocumentKind, name: string, text: string | undefined): Promise<Opened | undefined>;
 }
-
-const DETAILS: Readonly<Record<SignatureFault, string>> = {
-  unsigned: "It is not signed.",
-  "unknown-key": "It is signed with a key that is not among FINGERPOST_PUBLIC_KEYS.",
-  forged: "Its signature is not one of this key for this kind, namespace and name.",
-};
 
 /** Without a verifier everything is taken as it is. */
 export function createOpener(namespace: string, verifier: Verifier | undefined, clock: Pick<Clock, "now">): Opener {
@@ -34,7 +28,7 @@ export function createOpener(namespace: string, verifier: Verifier | undefined, 
     if (!verifier) return { type: "valid", document: text, expired: false };
     try {
       const verification = await verifier.open(kind, namespace, name, text);
-      if (verification.type === "refused") return { ...verification, detail: DETAILS[verification.fault] };
+      if (verification.type === "refused") return verification;
       const { document, expiresAt } = verification;
       return { type: "valid", document, expired: expiresAt <= clock.now() };
     } catch (error) {

@@ -43,6 +43,8 @@ export async function startRegistrarProcess(stage: Stage, options: RegistrarOpti
       FINGERPOST_LEASE_TTL_SECONDS: leaseTtlSeconds === undefined ? undefined : String(leaseTtlSeconds),
       FINGERPOST_LISTEN: `127.0.0.1:${port}`,
       FINGERPOST_LOG_LEVEL: "warn",
+      // Set in a run that shows what signing costs.
+      FINGERPOST_SIGNING_KEY: process.env["FINGERPOST_SIGNING_KEY"],
       // Not set in a run that counts: a first start on a host has none.
       NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
     },
