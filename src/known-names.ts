@@ -23,8 +23,8 @@ export interface KnownNames {
   /** Ordered by name; the same array until something changes. */
   list(): readonly NamedCount[];
   /**
-   * Takes a catalog read together with `head`, or before it; an older one changes nothing. One that has expired is taken
-   * where none is held, and is not complete.
+   * Takes a catalog read together with `head`, or before it; an older one changes nothing. One that has expired is not
+   * complete, and takes the place of none that is.
    */
   accept(catalog: Catalog, head: Head, expired: boolean): void;
   /** Follows the head; `continuous` when its ring tells every change since the one before. */
@@ -67,7 +67,7 @@ export function createKnownNames(): KnownNames {
       // Of another lineage: what an earlier epoch knew of a later revision was lost.
       if (catalog.epoch < head.epoch && catalog.revision > head.revision) return;
       const held = state.type === "none" ? undefined : state;
-      if (expired && held) return;
+      if (expired && held?.type === "complete") return;
       const order = held ? compareVersions(catalog, held.stored) : 1;
       if (order < 0 || (order === 0 && held?.type === "complete")) return;
       counts = new Map(catalog.services);

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { encodeCatalog } from "../contract/catalog.ts";
 import { decodeHead, encodeHead, type Head } from "../contract/head.ts";
 import { catalogKey, headKey, serviceKey } from "../contract/redis-keys.ts";
 import { DOCUMENT_LIFE_MS, HEAD_LIFE_MS } from "../registrar/signing/seal.ts";
@@ -254,6 +255,41 @@ describe("a catalog", () => {
     expect(listing.headers.get("fingerpost-source")).toBe("last-known-good");
     expect(((await listing.json()) as { services: unknown[] }).services).toHaveLength(2);
     expect((await later("nobody")).status).toBe(503);
+  });
+});
+
+describe("an expired catalog", () => {
+  const names = async () => {
+    const body = (await (await fixture.get("/v1/services")).json()) as { services: { name: string }[] };
+    return body.services.map(({ name }) => name);
+  };
+
+  it("is listed where what is held has a gap that it closes", async () => {
+    expect(await names()).toEqual(["api", "web"]);
+    fixture.publisher.services.set("new", [instance("new-1")]);
+    await fixture.publisher.fill();
+    await fixture.clock.advance(DOCUMENT_LIFE_MS);
+    await fixture.publisher.writeHead();
+    expect(await names()).toEqual(["api", "new", "web"]);
+  });
+
+  it("takes nothing from one that is held and complete", async () => {
+    expect(await names()).toEqual(["api", "web"]);
+    await fixture.publisher.put("new", [instance("new-1")]);
+    const { epoch, revision } = fixture.publisher;
+    const services = new Map([
+      ["api", 1],
+      ["new", 1],
+      ["web", 1],
+    ]);
+    put(CATALOG, seal(CATALOG, encodeCatalog({ namespace: "default", epoch, revision, services })));
+    await fixture.publisher.writeHead({ catalogRevision: revision });
+    expect((await later("nobody")).status).toBe(404);
+    await fixture.clock.advance(DOCUMENT_LIFE_MS);
+    await fixture.publisher.writeHead({ catalogRevision: revision });
+    expect(await names()).toEqual(["api", "new", "web"]);
+    expect(reasons()).toEqual(["catalog  expired"]);
+    expect((await fixture.look("nobody")).status).toBe(404);
   });
 });
 

@@ -177,7 +177,6 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       case "claimed": {
         published = result.published;
         audit.reset();
-        renewals.reset();
         if (headDiffers) onRedisDifference?.("head");
         headDiffers = false;
         const { epoch, revision, complete } = published.head;
@@ -334,7 +333,6 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       state = { type: "unclaimed" };
       backlog.clear();
       audit.reset();
-      renewals.reset();
       guard.reset();
       endFlushes();
       return end;

@@ -12,8 +12,6 @@ export const RENEWED_AT_ONCE_MAX = 50;
 
 /** What of a namespace has to be signed again, because nothing else has changed it for long. */
 export interface Renewals {
-  /** Forgets everything: a claim writes it all anew. */
-  reset(): void;
   wrote(writes: readonly Write[]): void;
   /** Services that are to be published anew, as they are. Each is given once, until it was written. */
   takeServices(): readonly string[];
@@ -33,10 +31,6 @@ export function createRenewals({ namespace, clock, random }: RenewalsOptions): R
   let catalogDueMs = Infinity;
 
   return {
-    reset() {
-      due.clear();
-      catalogDueMs = Infinity;
-    },
     wrote(writes) {
       for (const { key, expiresInMs } of writes) {
         const dueMs = clock.monotonic() + DOCUMENT_LIFE_MS * (DUE_AT_LEAST + DUE_SPREAD * random());
@@ -68,7 +62,6 @@ export function createRenewals({ namespace, clock, random }: RenewalsOptions): R
 
 /** Where nothing is signed nothing expires. */
 export const noRenewals: Renewals = {
-  reset: () => undefined,
   wrote: () => undefined,
   takeServices: () => [],
   takeCatalog: () => false,

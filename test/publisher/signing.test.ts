@@ -5,6 +5,8 @@ import { catalogKey, headKey, serviceKey } from "../../contract/redis-keys.ts";
 import { decodeSnapshot, encodeSnapshot, type Instance } from "../../contract/snapshot.ts";
 import { createVerifier, type Verification } from "../../contract/signature.ts";
 import { systemClock } from "../../kernel/clock.ts";
+import { COMMIT_SCRIPT } from "../../registrar/publisher/commit-script.ts";
+import type { SnapshotStore } from "../../registrar/publisher/store.ts";
 import { readText } from "../../registrar/publisher/read-script.ts";
 import { createSeal, DOCUMENT_LIFE_MS, HEAD_LIFE_MS, type Seal } from "../../registrar/signing/seal.ts";
 import { createSigning } from "../../registrar/signing/signing.ts";
@@ -109,6 +111,8 @@ describe("a publisher with a key", () => {
     const early = await beat();
     expect(early).toBeGreaterThan(10);
     expect(early).toBeLessThanOrEqual(50);
+    for (let beats = 0; beats < 5; beats++) await beat();
+    expect(await beat()).toBeLessThan(100);
     aheadMs = (DOCUMENT_LIFE_MS * 3) / 4;
     while ((await beat()) < 120);
     expect(await textOf(CATALOG)).not.toBe(filled);
@@ -122,6 +126,24 @@ describe("a publisher with a key", () => {
     const { revision } = (await stage.stored.head()) ?? {};
     await beat();
     expect((await stage.stored.head())?.revision).toBe(revision);
+  });
+
+  it("stores no head without a signature, not even while it claims and fills", async () => {
+    const heads: string[] = [];
+    const watching: SnapshotStore = {
+      ...stage.store,
+      evaluate(script, keys, args) {
+        if (script === COMMIT_SCRIPT && args[2]) heads.push(args[2]);
+        return stage.store.evaluate(script, keys, args);
+      },
+    };
+    const namespace = stage.start(watching, signing);
+    namespace.put("web", "1");
+    await live(namespace);
+    expect(heads.length).toBeGreaterThan(1);
+    for (const head of heads) {
+      expect(await verifier.open("head", "default", "", head)).toMatchObject({ type: "valid" });
+    }
   });
 
   it("does not claim what a later build has signed in a format of its own", async () => {
@@ -140,6 +162,7 @@ describe("a change of keys", () => {
     ["signing is switched on", {}, signing],
     ["signing is switched off", signing, {}],
     ["the key is another one", signing, signingNext],
+    ["nothing of it is", strict, strict],
     ["the key is another one, and the last one is known", signingNext, strict],
   ])("takes everything over where %s: its names, its revision, and what is held", async (_what, before, after) => {
     const first = stage.start(stage.store, before);
