@@ -20,7 +20,6 @@ export function parseScope(text: string): Scope | undefined {
 
 /** What the scopes say of one namespace. */
 interface Grant {
-  readonly all: boolean;
   readonly exact: ReadonlySet<string>;
   readonly patterns: readonly Match[];
 }
@@ -35,7 +34,6 @@ export function scopedCaller(name: string, scopes: readonly Scope[]): Caller {
   function grantOf(namespace: string): Grant {
     const services = compiled.filter(({ covers }) => covers(namespace)).map(({ service }) => service);
     const grant = {
-      all: services.some(isAnything),
       exact: new Set(services.filter((service) => !service.includes("*"))),
       patterns: services.filter((service) => service.includes("*")).map(compile),
     };
@@ -47,8 +45,8 @@ export function scopedCaller(name: string, scopes: readonly Scope[]): Caller {
     name,
     unrestricted: scopes.some(({ namespace, service }) => isAnything(namespace) && isAnything(service)),
     may(namespace, service) {
-      const { all, exact, patterns } = grants.peek(namespace) ?? grantOf(namespace);
-      return all || exact.has(service) || patterns.some((match) => match(service));
+      const { exact, patterns } = grants.peek(namespace) ?? grantOf(namespace);
+      return exact.has(service) || patterns.some((match) => match(service));
     },
     mayList: (namespace) => compiled.some(({ covers }) => covers(namespace)),
   };
