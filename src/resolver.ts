@@ -34,7 +34,7 @@ import { createTokenBucket } from "./token-bucket.ts";
 import { createUrlMemo } from "./url-memo.ts";
 
 /** The part of the memory that is for what filters select, so that no query can push out snapshots. */
-const SELECTIONS_SHARE = 1 / 8;
+const SELECTIONS_SHARE = 1 / 4;
 
 export interface Resolver {
   /** Answers a request. Never rejects. On Workers it needs `createCloudflarePlatform`, whose readings else end early. */

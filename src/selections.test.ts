@@ -65,8 +65,8 @@ it("a body of another revision, epoch, service, filter or place is another", () 
 
 it("bodies stay within their bound: what was used least recently goes, and what is too big is made each time", () => {
   const size = text(createSelections(MIB, () => 0).body(held("web", 1), ask("web", "?tag=blue"), undefined)).length;
-  // Bodies have half of it, and each some hundred bytes more than its text.
-  const selections = createSelections(2 * (2 * size + 2000), () => 0.5);
+  // Bodies have two thirds of it, and each some hundred bytes more than its text.
+  const selections = createSelections(1.5 * (2 * size + 1500), () => 0.5);
   const [a, b, c] = [held("a", 1), held("b", 1), held("c", 1)];
   const get = (of: Held) => selections.body(of, ask(of.snapshot.service, "?tag=blue"), undefined);
   for (const of of [a, b, a, c, a, b]) get(of);

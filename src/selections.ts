@@ -11,7 +11,7 @@ import { candidatesOf, NO_FILTERS, select } from "./selection.ts";
 /** Selections remembered at once: some for each of as many services as are held. */
 const ENTRIES_MAX = 20_000;
 /** What one takes by itself, and for each instance that a pick chooses from. */
-const BYTES_BASE = 512;
+const BYTES_BASE = 384;
 const BYTES_PER_CANDIDATE = 32;
 
 const encoder = new TextEncoder();
@@ -31,15 +31,14 @@ type Picker = (key: string | undefined) => number;
 
 /** `bytesMax`: their estimated memory in all. What takes more than all of it is worked out each time. */
 export function createSelections(bytesMax: number, random: Random): Selections {
-  const bodies = createMemo<Uint8Array<ArrayBuffer>>(bytesMax / 2);
-  const pickers = createMemo<Picker>(bytesMax / 2);
+  // Twice as much for bodies: a picker takes a fraction of one.
+  const bodies = createMemo<Uint8Array<ArrayBuffer>>((bytesMax * 2) / 3);
+  const pickers = createMemo<Picker>(bytesMax / 3);
 
   function pickerOf({ snapshot }: Held, { type, filters }: Question, place: Place | undefined): Weighed<Picker> {
-    const { instances } = snapshot;
-    const candidates = candidatesOf(instances, filters, place);
+    const candidates = candidatesOf(snapshot.instances, filters, place);
     const bytes = BYTES_PER_CANDIDATE * candidates.length;
-    const indexByInstance = new Map(instances.map((instance, index) => [instance, index]));
-    const indexes = Uint32Array.from(candidates, (instance) => indexByInstance.get(instance) ?? -1);
+    const indexes = indexesOf(candidates, snapshot.instances);
     if (type === "pick-by-key") {
       const byKey = createKeyPicker(candidates);
       return { bytes, value: (key) => indexes[byKey(key ?? "")] ?? -1 };
@@ -62,6 +61,12 @@ export function createSelections(bytesMax: number, random: Random): Selections {
       return held.snapshot.instances[picker(key)];
     },
   };
+}
+
+/** By itself, since what any function made beside a picker holds is held by the picker too. */
+function indexesOf(candidates: readonly Instance[], instances: readonly Instance[]): Uint32Array {
+  const indexByInstance = new Map(instances.map((instance, index) => [instance, index]));
+  return Uint32Array.from(candidates, (instance) => indexByInstance.get(instance) ?? -1);
 }
 
 interface Weighed<T> {
