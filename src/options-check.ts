@@ -1,6 +1,7 @@
 import { isName, NAME_RULE } from "../contract/names.ts";
 import { FingerpostError, type Violation } from "../kernel/errors.ts";
 import type { CompleteOptions } from "./options.ts";
+import { isSecureUrl, SECURE_URL_RULE } from "./secure-url.ts";
 
 const BASE_PATH = /^(\/[A-Za-z0-9._~-]+)*$/;
 
@@ -11,11 +12,22 @@ export function checkOptions(options: CompleteOptions): CompleteOptions {
     if (!holds) violations.push({ parameter, detail });
   };
   // Whoever writes no types can leave out even these.
-  const { access, store, namespaces, basePath, freshness, memory, watchersMax } = options as Partial<CompleteOptions>;
+  const { access, store, namespaces, basePath, freshness, memory, watchersMax, rateLimit } =
+    options as Partial<CompleteOptions>;
   hold("store", store, "is required: createUpstashStore makes one");
   hold("access", access, 'is required; { type: "open" } answers everybody');
   const someone = access?.type !== "keys" || access.keys.length > 0 || access.jwt;
   hold("access", someone, "lets nobody in: it has neither a key nor a JWT's issuer");
+  // A JWT that names nothing would be one of nobody, for nobody.
+  const jwt = access?.type === "keys" ? access.jwt : undefined;
+  hold(
+    "access.jwt",
+    !jwt || (jwt.issuer && jwt.audience),
+    "needs the issuer and the audience of the JWTs that are taken",
+  );
+  hold("access.jwt.jwksUrl", !jwt || isSecureUrl(jwt.jwksUrl), SECURE_URL_RULE);
+  const { perSecond = 1 } = rateLimit ?? {};
+  hold("rateLimit.perSecond", perSecond >= 1, "must be a number of at least 1");
   hold("namespaces", namespaces && namespaces.length > 0, "must name at least one");
   hold("namespaces", namespaces?.every(isName), `each ${NAME_RULE}`);
   hold("basePath", BASE_PATH.test(basePath ?? ""), 'must be like "/discovery", without a slash at its end');

@@ -16,6 +16,10 @@ async function withWeb(options: Partial<ResolverOptions> = {}) {
   return async (path: string) => (await resolver.fetch(new Request(`http://r${path}`))).status;
 }
 
+function jwt(rule: object): object {
+  return { type: "keys", keys: [], jwt: { jwksUrl: "https://id.example.com/keys", ...rule } };
+}
+
 it("a resolver of nothing but access and store answers, with a clock and whatever else it needs", async () => {
   const look = await withWeb();
   expect([await look("/v1/services/web"), await look("/v1/services/web")]).toEqual([200, 200]);
@@ -39,6 +43,11 @@ it("what is there and undefined takes its default", () => {
 it.each<[object, string[]]>([
   [{ access: undefined, store: undefined }, ["store", "access"]],
   [{ access: { type: "keys", keys: [] } }, ["access"]],
+  [{ access: jwt({}) }, ["access.jwt"]],
+  [{ access: jwt({ issuer: "i" }) }, ["access.jwt"]],
+  [{ access: jwt({ issuer: "i", audience: "a", jwksUrl: "http://id.example.com" }) }, ["access.jwt.jwksUrl"]],
+  [{ rateLimit: { perSecond: 0 } }, ["rateLimit.perSecond"]],
+  [{ rateLimit: { perSecond: Number.NaN } }, ["rateLimit.perSecond"]],
   [{ namespaces: [] }, ["namespaces"]],
   [{ namespaces: ["a/b"] }, ["namespaces"]],
   [{ basePath: "discovery" }, ["basePath"]],
