@@ -318,6 +318,17 @@ export function createLoader(options: LoaderOptions): Loader {
     return flights.join(HEAD, background);
   }
 
+  /**
+   * What else is behind: a load reads the head, too, and so puts off the refresh that would have brought it. Each would then
+   * be loaded alone.
+   */
+  function alongWith(names: readonly string[]): readonly string[] {
+    return state
+      .behind(LOAD_SERVICES_MAX)
+      .filter((name) => !names.includes(name) && !attempts.get(name) && !flights.has(`s:${name}`))
+      .slice(0, LOAD_SERVICES_MAX - names.length);
+  }
+
   function startDeep(names: readonly DocumentName[], background: Background): Joined<Loaded> | undefined {
     if (!deep.usable()) return undefined;
     const keys = names.map(([kind, name]) => `deep ${kind} ${name}`);
@@ -371,10 +382,11 @@ export function createLoader(options: LoaderOptions): Loader {
       const headless = state.head() === undefined && recently(headTriedAt);
       const due = names.filter((name) => !attempts.get(name) && !flights.has(`s:${name}`));
       if (headless || due.length === 0 || !breaker.allow()) return undefined;
+      const all = [...due, ...alongWith(due)];
       return flights.start(
-        due.map((name) => `s:${name}`),
+        all.map((name) => `s:${name}`),
         background,
-        () => told(loadNow(due, background)),
+        () => told(loadNow(all, background)),
       );
     },
     loadCatalog(background) {

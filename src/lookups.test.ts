@@ -222,6 +222,40 @@ describe("answers only move forward", () => {
 });
 
 describe("the ring", () => {
+  it("that grows while it is read costs one reading for all that it names, not one for each", async () => {
+    fixture.publisher.services.set("db", [instance("db-1")]);
+    await fixture.publisher.fill();
+    for (const service of ["web", "api", "db"]) await fixture.look(service);
+    await fixture.publisher.put("web", [instance("web-2")]);
+    await fixture.clock.advance(1001);
+    fixture.store.holding = true;
+    await fixture.look("db");
+    // The head is answered, and the snapshots are not, when another service changes.
+    fixture.store.release();
+    fixture.store.holding = true;
+    await fixture.clock.advance(0);
+    await fixture.publisher.put("api", [instance("api-2")]);
+    fixture.store.release();
+    await fixture.clock.advance(0);
+    await fixture.publisher.put("web", [instance("web-3")]);
+    await fixture.publisher.put("db", [instance("db-2")]);
+
+    await fixture.clock.advance(1001);
+    fixture.store.requests.length = 0;
+    for (let round = 0; round < 3; round++) {
+      for (const service of ["api", "web", "db"]) await fixture.look(service);
+      await fixture.clock.advance(0);
+    }
+    expect((await fixture.look("api")).ids).toEqual(["api-2"]);
+    expect((await fixture.look("web")).ids).toEqual(["web-3"]);
+    expect((await fixture.look("db")).ids).toEqual(["db-2"]);
+    const DB = serviceKey("default", "db");
+    expect(fixture.store.requests).toEqual([
+      [HEAD, serviceKey("default", "api")],
+      [HEAD, WEB, DB],
+    ]);
+  });
+
   it("that no longer reaches back leaves held services unverified, and each is read again on demand", async () => {
     await fixture.look("web");
     await fixture.look("api");
