@@ -60,6 +60,9 @@ export interface Loader {
    * for it; else it may wait for another isolate that does the same.
    */
   refresh(background: Background, waited: boolean): Joined<Loaded> | undefined;
+  /** Milliseconds until a refresh that nobody waits for would begin; 0 or less when one is due, or not to be had. */
+  refreshDueMs(): number;
+  refreshing(): boolean;
   /** The revalidation under way, if there is one. */
   revalidating(background: Background): Joined<Loaded> | undefined;
   /** Reads the head, and what it says has changed, however young what is held is; "limited" when that was too often. */
@@ -357,6 +360,8 @@ export function createLoader(options: LoaderOptions): Loader {
       if ((shared.usable() && !waited) || !breaker.allow()) return undefined;
       return flights.start([HEAD], background, () => told(refreshNow(background)));
     },
+    refreshDueMs: () => freshMs + spreadMs - ageOf(state.readAt()),
+    refreshing: () => flights.has(HEAD),
     revalidating: (background) => flights.join(REVALIDATION, background),
     revalidate(background) {
       const joined = flights.join(REVALIDATION, background);

@@ -54,7 +54,12 @@ export interface Freshness {
 export interface Lookups {
   /** Answers at once from memory where it may. Never rejects. */
   lookup(service: string, background: Background): Lookup | Promise<Lookup>;
-  /** Milliseconds until a lookup will begin a reading; 0 or less when one is due, under way, or not to be had. */
+  /**
+   * For a watcher, who looks again and again: the same, but undefined while a reading is under way and what is held may be
+   * served. A thousand who joined that reading would cost more than it does.
+   */
+  glance(service: string, background: Background): Lookup | Promise<Lookup> | undefined;
+  /** Milliseconds until a glance will begin a reading; 0 or less when one is due, under way, or not to be had. */
   dueMs(service: string): number;
   /** Several at the cost of one reading. */
   lookupAll(services: readonly string[], background: Background): Promise<readonly Lookup[]>;
@@ -268,6 +273,7 @@ export function createLookups(options: LookupsOptions): Lookups {
 
     return {
       lookup: lookupAgain,
+      glance,
       dueMs,
       lookupAll: (services) => lookupEach(services, background, lookupAgain, revalidation()),
       async list() {
@@ -279,9 +285,15 @@ export function createLookups(options: LookupsOptions): Lookups {
     };
   }
 
+  function glance(service: string, background: Background): Lookup | Promise<Lookup> | undefined {
+    const entry = loader.refreshing() ? state.entry(service) : undefined;
+    return entry && ageOf(state.currentAt(entry)) <= swrMs ? undefined : lookup(service, background);
+  }
+
   function dueMs(service: string): number {
     const entry = state.entry(service);
-    return freshMs - ageOf(entry ? state.currentAt(entry) : state.readAt());
+    if (!entry || entry.standing.type === "current") return loader.refreshDueMs();
+    return freshMs - ageOf(state.currentAt(entry));
   }
 
   async function lookupEach(
@@ -342,6 +354,7 @@ export function createLookups(options: LookupsOptions): Lookups {
 
   return {
     lookup: (service, background) => lookup(service, background),
+    glance,
     dueMs,
     lookupAll: (services, background) => lookupEach(services, background, (service) => lookup(service, background)),
     list,

@@ -75,7 +75,7 @@ export function watchRoute(options: WatchOptions) {
       options.answering.respond(question, undefined, lookup, raw, context.env.platform);
     if (after === undefined || answersPoll(first, after)) return respond(first);
     const sight = sightOf(watched, context);
-    return respond(await poll({ ...options, sight, seat: takeSeat(), after, waitMs, signal: raw.signal }));
+    return respond(await poll({ ...options, first, sight, seat: takeSeat(), after, waitMs, signal: raw.signal }));
   }
 
   return (context: ResolverContext): Promise<Response> | Response => {

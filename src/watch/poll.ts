@@ -19,6 +19,8 @@ export interface PollOptions {
   readonly seat: Seat;
   readonly clock: Clock;
   readonly random: Random;
+  /** What the first look found. */
+  readonly first: Lookup;
   /** The revision that the caller has seen. */
   readonly after: number;
   readonly waitMs: number;
@@ -30,13 +32,14 @@ export interface PollOptions {
 /** What is known once it answers the poll, or else when the time is up. */
 export async function poll(options: PollOptions): Promise<Lookup> {
   const { sight, seat, clock, random, after, waitMs, signal, closing } = options;
+  let lookup = options.first;
   const until = clock.monotonic() + waitMs * (1 - random() * JITTER);
   try {
     for (;;) {
       const remainingMs = until - clock.monotonic();
       if (remainingMs > 0) await sleep(clock, Math.min(sight.nextMs(), remainingMs), signal);
       seat.stay();
-      const lookup = await sight.look();
+      lookup = (await sight.look()) ?? lookup;
       const over = signal.aborted || closing() || clock.monotonic() >= until;
       if (over || answersPoll(lookup, after)) return lookup;
     }

@@ -5,6 +5,7 @@ import { createSight } from "./sight.ts";
 let dueMs = 0;
 const lookups: Lookups = {
   lookup: () => ({ type: "nothing" }),
+  glance: () => undefined,
   dueMs: () => dueMs,
   lookupAll: async () => [],
   list: async () => ({ type: "nothing" }),

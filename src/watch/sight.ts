@@ -16,7 +16,8 @@ export const LOOK_MS_MAX = 5000;
 
 /** How one watcher sees a service: by looking at what the isolate holds, on a timer of its own. */
 export interface Sight {
-  readonly look: () => Lookup | Promise<Lookup>;
+  /** Undefined when there is nothing new to see yet. */
+  readonly look: () => Lookup | Promise<Lookup> | undefined;
   /** Milliseconds until it is worth looking again. */
   readonly nextMs: () => number;
 }
@@ -45,7 +46,7 @@ export function createSight({ lookups, service, background, freshMs, random }: S
   }
 
   return {
-    look: () => lookups.lookup(service, background),
+    look: () => lookups.glance(service, background),
     nextMs: () => Math.min(LOOK_MS_MAX, Math.max(LOOK_MS_MIN, unbounded())),
   };
 }

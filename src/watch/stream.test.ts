@@ -229,6 +229,21 @@ describe("many streams", () => {
     expect(together).toBeLessThanOrEqual(30);
   });
 
+  it("leave a slow reading to the one that began it, and all see what it brings", async () => {
+    let keptAlive = 0;
+    const made = await filled({ platform: { background: () => void keptAlive++ } });
+    const readers = [];
+    for (let index = 0; index < 50; index++) readers.push(await watch("web/watch", {}, made));
+    await made.publisher.put("web", [instance("web-2")]);
+    keptAlive = 0;
+    made.store.holding = true;
+    await made.clock.advance(1700);
+    expect(keptAlive).toBe(1);
+    made.store.release();
+    await made.clock.advance(1000);
+    expect(readers.filter((reader) => told(reader).join() !== "web-1,web-2")).toEqual([]);
+  });
+
   it("are bounded, and a seat is free again when its stream is left or has ended", async () => {
     const two = await filled({ watchersMax: 2 });
     const first = await watch("web/watch", {}, two);

@@ -102,7 +102,7 @@ export function createEventStream(options: StreamOptions): ReadableStream<Uint8A
   return new ReadableStream<Uint8Array<ArrayBuffer>>(
     {
       start(controller) {
-        function seen(lookup: Lookup): void {
+        function seen(lookup: Lookup | undefined): void {
           if (ended) return;
           seat.stay();
           if (clock.monotonic() >= endAt || closing()) {
@@ -111,7 +111,7 @@ export function createEventStream(options: StreamOptions): ReadableStream<Uint8A
             controller.close();
             return;
           }
-          note(lookup);
+          if (lookup) note(lookup);
           if ((controller.desiredSize ?? 0) > 0) send(controller);
           cancelTimer = clock.after(Math.min(sight.nextMs(), endAt - clock.monotonic()), look);
         }
@@ -122,7 +122,7 @@ export function createEventStream(options: StreamOptions): ReadableStream<Uint8A
           else guarded(looked);
         }
 
-        function guarded(lookup: Lookup): void {
+        function guarded(lookup: Lookup | undefined): void {
           try {
             seen(lookup);
           } catch (error) {

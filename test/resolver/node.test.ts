@@ -6,6 +6,8 @@ import { createLog } from "../../node/log.ts";
 import { runResolver, type ResolverConfig } from "../../src/node.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
+import { readEvents } from "./event-stream.ts";
+import { rawGet } from "./sockets.ts";
 import { connectWriter, createTestPublisher, type TestPublisher } from "./publish.ts";
 import { instance } from "../support/instance.ts";
 
@@ -63,6 +65,32 @@ it("the resolver on Node answers through the gateway with a token that may only 
   await until("the change", async () => (await look()).instances[0]?.id === "web-2", { timeoutMs: 2000 });
   await resolver.close();
   await expect(fetch(resolver.url)).rejects.toThrow("fetch failed");
+});
+
+it("on Node a place is free as soon as its watcher hangs up", async () => {
+  const env = { ...config.env, FINGERPOST_WATCHERS_MAX: "1" };
+  const resolver = await runResolver({ ...config, env }, dependencies);
+  const { port } = new URL(resolver.url);
+  const leaving = rawGet(Number(port), "/v1/services/web/watch");
+  leaving.answer.catch(() => undefined);
+  const isFree = async () => {
+    const { status, body } = await fetch(`${resolver.url}/v1/services/web/watch`);
+    await body?.cancel();
+    return status === 200;
+  };
+  await until("it is taken", async () => !(await isFree()));
+  leaving.socket.destroy();
+  await until("it is free", isFree);
+  await resolver.close();
+});
+
+it("on Node streams end by themselves, with a time to come back, when the resolver closes", async () => {
+  const resolver = await runResolver(config, dependencies);
+  const reader = readEvents(await fetch(`${resolver.url}/v1/services/web/watch`));
+  await until("it has begun", () => reader.events.length > 1);
+  await resolver.close();
+  await until("the stream has ended", () => reader.ended);
+  expect(reader.events.map(({ event }) => event)).toEqual(["retry", "service", "retry"]);
 });
 
 it.each([
