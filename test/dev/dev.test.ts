@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ServiceAnswer, ServicesAnswer } from "../../contract/http.ts";
+import { headKey, serviceKey } from "../../contract/redis-keys.ts";
 import { cacheDirOf } from "../../dev/binaries.ts";
 import { launchTestDev, PROJECT_DIR, startTestDev, type TestDev } from "../support/dev.ts";
 import { startTestEtcd } from "../support/etcd.ts";
@@ -90,6 +91,17 @@ describe("dev", () => {
     const response = await dev.resolver("/v1/services/web");
     const { instances } = (await response.json()) as ServiceAnswer;
     expect(instances.map(({ id }) => id)).toEqual(["web-1", "web-2", "web-3"]);
+  });
+
+  it("signs what it stores, and what its resolver answers is that", async () => {
+    const response = await fetch(dev.report.gateway, {
+      method: "POST",
+      headers: { authorization: `Bearer ${dev.report.tokens.gatewayReadOnly}` },
+      body: JSON.stringify(["MGET", headKey("default"), serviceKey("default", "web")]),
+    });
+    const { result } = (await response.json()) as { result: string[] };
+    for (const text of result) expect(text).toMatch(/^signed:1 /);
+    expect((await dev.resolver("/v1/services/web")).status).toBe(200);
   });
 
   it("counts every demo instance in the list of services when it says that it is ready", async () => {
