@@ -19,6 +19,8 @@ export interface WorkerdOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Opens V8's inspector. */
   readonly inspector?: boolean;
+  /** Of V8, for the whole process. */
+  readonly v8Flags?: readonly string[];
   /** Gives it back as soon as its process runs. */
   readonly early?: boolean;
 }
@@ -39,13 +41,16 @@ let prepared = 0;
  * yet. Nothing of the script has run but its top level.
  */
 export async function startWorkerd(stage: Stage, options: WorkerdOptions): Promise<Workerd> {
-  const { name, script, env = {}, inspector = false, early = false } = options;
+  const { name, script, env = {}, v8Flags = [], inspector = false, early = false } = options;
   const port = await findFreePort(systemRandom);
   const inspectorPort = inspector ? await findFreePort(systemRandom) : 0;
   // Absolute paths would mean something else to Cap'n Proto.
   const fromStage = (path: string) => relative(stage.dir, path);
   const config = join(stage.dir, `${name}-${++prepared}.capnp`);
-  writeFileSync(config, configuration(fromStage(script), fromStage(await bundleColo(stage)), Object.keys(env), port));
+  writeFileSync(
+    config,
+    configuration(fromStage(script), fromStage(await bundleColo(stage)), Object.keys(env), port, v8Flags),
+  );
   const { default: command } = createRequire(import.meta.resolve("miniflare"))("workerd") as { default: string };
   const child = await startChild({
     name,
@@ -65,7 +70,13 @@ export async function startWorkerd(stage: Stage, options: WorkerdOptions): Promi
 }
 
 /** Cap'n Proto, as `workerd serve` reads it. Values come from the environment: the file holds no secret. */
-function configuration(script: string, colo: string, variables: readonly string[], port: number): string {
+function configuration(
+  script: string,
+  colo: string,
+  variables: readonly string[],
+  port: number,
+  v8Flags: readonly string[],
+): string {
   const bindings = variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`).join(", ");
   const module = (path: string) => `modules = [(name = "worker.js", esModule = embed "${path}")]`;
   return `using Workerd = import "/workerd/workerd.capnp";
@@ -76,6 +87,7 @@ const config :Workerd.Config = (
     (name = "internet", network = (allow = ["local"])),
   ],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
+  v8Flags = [${v8Flags.map((flag) => `"${flag}"`).join(", ")}],
 );
 const main :Workerd.Worker = (
   ${module(script)},
