@@ -96,6 +96,30 @@ async function lookup({ url }: TestWorker, service: string, init: RequestInit = 
 }
 
 describe("a crowd", () => {
+  it("asking for many services at once is told of each by its own headers, as one by one", async () => {
+    const names = Array.from({ length: 12 }, (_, index) => `s-${index}`);
+    for (const name of names) await publisher.put(name, [instance(`${name}-1`, { tags: ["blue"] })]);
+    const { url } = await worker({ FINGERPOST_FRESH_MS: "60000", FINGERPOST_SWR_MS: "60000" });
+    const ask = async (path: string) => {
+      const { status, headers, text } = await fetch(`${url}/v1/services/${path}`).then(async (response) => ({
+        status: response.status,
+        headers: response.headers,
+        text: await response.text(),
+      }));
+      const { service, revision } = JSON.parse(text) as { service: string; revision: number };
+      return [status, service, headers.get("etag"), Number(headers.get("fingerpost-revision")) === revision, text];
+    };
+    const paths = names.flatMap((name) =>
+      ["", "?tag=blue", "?near=auto", "/pick", "/pick?key=k"].map((end) => name + end),
+    );
+    const oneByOne: unknown[] = [];
+    for (const path of paths) oneByOne.push(await ask(path));
+    for (let round = 0; round < 3; round++) expect(await Promise.all(paths.map(ask))).toEqual(oneByOne);
+    expect(oneByOne.every((answer) => Array.isArray(answer) && answer[0] === 200 && answer[3] === true)).toBe(true);
+    // Each service's lookups are alike, and so are its picks: it has one instance.
+    expect(new Set(oneByOne.map((answer) => JSON.stringify(answer))).size).toBe(2 * names.length);
+  });
+
   it("of 1,000 for a cold service makes one request to Redis, though its first client hangs up", async () => {
     upstream.mode({ type: "ok", delayMs: 1000 });
     const { port } = await worker({ FINGERPOST_FRESH_MS: "60000", FINGERPOST_COLD_BUDGET_MS: "20000" });
