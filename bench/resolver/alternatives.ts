@@ -98,7 +98,7 @@ export async function measureAlternatives(stage: Stage, short: boolean, bundle: 
       goal("throughput to the better way of reading Redis", [LEAN, DEFAULT], 2.5),
     ],
     notes: [
-      "All are asked for the same 1,000 services of 5 instances, on the same machine and over loopback: a real line to etcd or Redis would be added to each of their lookups, and to none of ours.",
+      "All are asked for the same services, on the same machine and over loopback: a real line to etcd or Redis would be added to each of their lookups, and to none of ours.",
       "etcd has authentication on; each client has its token already. A range is linearizable, as it is by default. The Redis readers have one client an isolate, behind the same gateway as ours.",
       "Throughput with 64 requests under way, latencies with 16; medians over rounds taken in turn.",
     ],
