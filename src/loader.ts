@@ -13,6 +13,7 @@ import type { ResolverLog } from "./log.ts";
 import type { Entry, NamespaceState } from "./namespace-state.ts";
 import { createOpener, type Opened } from "./opening.ts";
 import { createDocuments, CATALOG_DOCUMENT, HEAD_DOCUMENT, type Document, type OpenedReading } from "./documents.ts";
+import { createDeepReader } from "./deep-reader.ts";
 import { DEEP_TIMEOUT_MS, type DeepCopies } from "./deep-copies.ts";
 import { createReading } from "./reading.ts";
 import { createRefusals, type Refusal } from "./refusals.ts";
@@ -32,11 +33,9 @@ const SPREAD = 0.05;
 /** The part of the fresh interval for which one that has said that it goes to Redis is waited for, while what is held may be served. */
 const CLAIM = 0.25;
 const CLAIM_MS_MAX = 250;
-/** How soon the colo cache is looked into again for a head: another isolate's reading takes about as long. */
+/** How soon the colo cache is looked into again for a head: another isolate's reading takes about as long, if Redis is well. */
 const LOOK_MS = 25;
-
-/** What is said of a deep copy's head, which is not signed, counts for nothing. */
-const OLDEST: Version = { epoch: 0, revision: 0 };
+const LOOK_DOWN_MS = 250;
 
 const HEAD = "head";
 const CATALOG = "catalog";
@@ -80,6 +79,8 @@ export interface Loader {
   /** Takes the catalog from the deep store, to be listed: no absence follows from it. */
   loadDeepCatalog(background: Background): Joined<Loaded> | undefined;
   loading(service: string): boolean;
+  /** Whether a reading that would make this held service current is under way. */
+  probing(service: string): boolean;
   /** Loads under way. */
   size(): number;
   /** Whether a load within the fresh interval found no such key, beside a head that told something. */
@@ -119,6 +120,7 @@ export function createLoader(options: LoaderOptions): Loader {
   const refusals = createRefusals(namespace, log, options.onRefused);
   const documents = createDocuments({ opener, shared, deep, clock });
   const reading = createReading({ namespace, state, refusals, clock, log });
+  const readDeep = createDeepReader({ state, reading, documents, clock, swrMs });
   const attempts = createAttempts(state, clock, freshMs);
   let headTriedAt = -Infinity;
   let catalogTriedAt = -Infinity;
@@ -198,41 +200,16 @@ export function createLoader(options: LoaderOptions): Loader {
     const entries = new Map<string, Entry>();
     const [head, ...snapshots] = await documents.fromColo([HEAD_DOCUMENT, ...documentsOf(services)]);
     if (head) reading.sharedHead(head.opened, head.readAt, "colo");
-    if (state.head()) services.forEach((service, index) => takeShared(service, snapshots[index], "colo", entries));
+    if (state.head()) services.forEach((service, index) => takeShared(service, snapshots[index], entries));
     return { from: "colo", entries };
   }
 
-  function takeShared(
-    service: string,
-    found: OpenedReading | undefined,
-    from: "colo" | "deep",
-    entries: Map<string, Entry>,
-  ): void {
-    const entry = found && reading.snapshot(service, found.opened, found.verified, found.readAt, from);
+  function takeShared(service: string, found: OpenedReading | undefined, entries: Map<string, Entry>): void {
+    const entry = found && reading.snapshot(service, found.opened, found.verified, found.readAt, "colo");
     if (!entry) return;
     entries.set(service, entry);
     // Who left it there may be gone before it was copied.
-    if (from === "colo" && entry.standing.type === "current") documents.offer(service, entry.held.snapshot, found);
-  }
-
-  /**
-   * Takes what the deep store has of a namespace that nothing else tells of. It may be of any age, and what it was read with
-   * is not signed: so it never counts as younger than what must be read again, nor as verified by more than itself.
-   */
-  async function readDeep(names: readonly DocumentName[]): Promise<Map<string, Entry>> {
-    const entries = new Map<string, Entry>();
-    const all = state.head() ? names : [HEAD_DOCUMENT, ...names];
-    const found = await documents.fromDeep(all);
-    const readAtMost = clock.monotonic() - swrMs - 1;
-    all.forEach(([kind, name], index) => {
-      const copy = found[index];
-      if (!copy) return;
-      const readAt = Math.min(copy.readAt, readAtMost);
-      if (kind === "head") reading.sharedHead(copy.opened, readAt, "deep");
-      else if (kind === "catalog") reading.catalog(copy.opened, "deep");
-      else takeShared(name, { ...copy, readAt, verified: OLDEST }, "deep", entries);
-    });
-    return entries;
+    if (entry.standing.type === "current") documents.offer(service, entry.held.snapshot, found);
   }
 
   /** Whether the colo cache had a head that was read within the fresh interval, and is no older than the held one. */
@@ -268,7 +245,7 @@ export function createLoader(options: LoaderOptions): Loader {
     if (from === "colo") {
       const changed = state.behind(LOAD_SERVICES_MAX);
       const found = await documents.fromColo(documentsOf(changed));
-      changed.forEach((service, index) => takeShared(service, found[index], "colo", entries));
+      changed.forEach((service, index) => takeShared(service, found[index], entries));
     }
     const changed = state.behind(LOAD_SERVICES_MAX);
     if (changed.length === 0 || (from === "colo" && !breaker.allow())) {
@@ -310,10 +287,6 @@ export function createLoader(options: LoaderOptions): Loader {
     return { from: "redis", entries: await read([CATALOG_DOCUMENT], background) };
   }
 
-  async function loadDeepNow(names: readonly DocumentName[]): Promise<Loaded> {
-    return { from: "last-known-good", entries: await readDeep(names) };
-  }
-
   /** A refresh brings what its own head has shown to be behind. */
   function joinLoad(name: string, background: Background): Joined<Loaded> | undefined {
     const joined = flights.join(`s:${name}`, background);
@@ -337,7 +310,7 @@ export function createLoader(options: LoaderOptions): Loader {
     const keys = names.map(([kind, name]) => `deep ${kind} ${name}`);
     const [first = ""] = keys;
     const joined = keys.length === 1 ? flights.join(first, background) : undefined;
-    return joined ?? flights.start(keys, background, () => told(loadDeepNow(names)));
+    return joined ?? flights.start(keys, background, () => told(readDeep(names)));
   }
 
   /** Whoever waits goes on with what is held, so a defect of our own would show nowhere but here. */
@@ -354,7 +327,7 @@ export function createLoader(options: LoaderOptions): Loader {
       awaited = waited || (joined !== undefined && awaited);
       if (joined) return joined;
       if (recently(headTriedAt) || (!waited && ageOf(state.readAt()) < freshMs + spreadMs)) return undefined;
-      if (shared.usable() && ageOf(lookedAt) >= LOOK_MS) {
+      if (shared.usable() && ageOf(lookedAt) >= (breaker.closed() ? LOOK_MS : LOOK_DOWN_MS)) {
         return flights.start([HEAD], background, () => told(refreshShared(background)));
       }
       if ((shared.usable() && !waited) || !breaker.allow()) return undefined;
@@ -403,6 +376,7 @@ export function createLoader(options: LoaderOptions): Loader {
     deepBudgetMs: () => (deep.usable() ? DEEP_TIMEOUT_MS : 0),
     loadDeep: (names, background) => startDeep(documentsOf(names), background),
     loadDeepCatalog: (background) => startDeep([CATALOG_DOCUMENT], background),
+    probing: (name) => flights.has(HEAD) || flights.has(`s:${name}`),
     loading: (name) => flights.has(`s:${name}`),
     size: () => flights.size(),
     missing: (name) => attempts.get(name)?.missing === true,

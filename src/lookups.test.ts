@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { headKey, serviceKey } from "../contract/redis-keys.ts";
+import { sleep } from "../kernel/clock.ts";
 import { createFixture, type Fixture } from "../test/resolver/fixture.ts";
 import { instance } from "../test/support/instance.ts";
 
@@ -64,6 +65,33 @@ describe("age", () => {
     }
     expect(fixture.store.requests).toEqual([[HEAD], [HEAD, WEB]]);
     fixture.store.release();
+  });
+
+  it("between fresh and swr costs one reading an interval for all that have changed, however many", async () => {
+    const names = Array.from({ length: 40 }, (_, index) => `s-${index}`);
+    for (const name of names) await fixture.publisher.put(name, [instance(name)]);
+    for (const name of names) await fixture.look(name);
+    // Something always changes between the reading of a head and that of what it names.
+    const mget = fixture.store.mget.bind(fixture.store);
+    fixture.store.mget = async (keys) => {
+      const values = await mget(keys);
+      if (keys.length > 1) return values;
+      await sleep(fixture.clock, 20);
+      await fixture.publisher.put("s-39", [instance("s-39")]);
+      return values;
+    };
+    fixture.store.requests.length = 0;
+    for (let elapsed = 0; elapsed < 10_000; elapsed += 50) {
+      const changed = names[(elapsed / 50) % names.length] ?? "";
+      await fixture.publisher.put(changed, [instance(`${changed}-${elapsed}`)]);
+      // One at a time, so that each meets the state that the one before has left.
+      for (let lookup = 0; lookup < 10; lookup++) {
+        await fixture.look("s-39");
+        await fixture.look(names[(elapsed / 5 + 7 * lookup) % names.length] ?? "");
+        await fixture.clock.advance(5);
+      }
+    }
+    expect(fixture.store.requests.length).toBeLessThanOrEqual(2 * 10);
   });
 
   it("past swr waits for Redis, and gives last-known-good once the budget is over", async () => {
@@ -397,6 +425,12 @@ describe("a Redis that is down", () => {
     await fixture.clock.advance(2000);
     expect((await begun(fixture, "web")).settled).toBe(true);
     expect(fixture.store.requests.length).toBe(1);
+    // The one that began the probe keeps it alive; it is no business of those that come meanwhile.
+    const kept: Promise<unknown>[] = [];
+    const platform = { background: (work: Promise<unknown>) => void kept.push(work) };
+    const meanwhile = fixture.resolver.fetch(new Request("http://resolver/v1/services/web"), platform);
+    expect(meanwhile).toBeInstanceOf(Response);
+    expect(kept).toEqual([]);
     fixture.store.failing = false;
     fixture.store.release();
     await fixture.clock.advance(0);
