@@ -3,6 +3,8 @@ import { encodeCatalog } from "../contract/catalog.ts";
 import { decodeHead, encodeHead, type Head } from "../contract/head.ts";
 import { catalogKey, headKey, serviceKey } from "../contract/redis-keys.ts";
 import { DOCUMENT_LIFE_MS, HEAD_LIFE_MS } from "../registrar/signing/seal.ts";
+import { until } from "../test/support/until.ts";
+import { createFakeDeep } from "../test/resolver/fake-deep.ts";
 import { createFixture, type Fixture } from "../test/resolver/fixture.ts";
 import { createKeySeal } from "../test/resolver/sealed.ts";
 import { instance } from "../test/support/instance.ts";
@@ -350,6 +352,28 @@ describe("the colo cache", () => {
     cached.clear();
     await (await anotherIsolate({ colo })).look("api");
     expect([...cached.keys()]).toEqual(["default service api"]);
+  });
+});
+
+describe("the deep store", () => {
+  it("gives last-known-good of what is signed, though it has expired, and of nothing else", async () => {
+    const deep = createFakeDeep();
+    const filling = await anotherIsolate({ deep, random: () => 0 });
+    for (const service of ["web", "api"]) {
+      await filling.look(service);
+      await filling.clock.advance(0);
+    }
+    await until("both are copied", () => deep.values.has("1/default/service/api"));
+    for (const [key, text] of deep.values) {
+      if (key.endsWith("api")) deep.values.set(key, text.replace("api-1", "api-6"));
+    }
+    await fixture.clock.advance(DOCUMENT_LIFE_MS);
+    const asking = await anotherIsolate({ deep });
+    asking.store.failing = true;
+    expect(await asking.look("web")).toEqual(LAST_KNOWN_GOOD);
+    expect((await asking.look("api")).status).toBe(503);
+    expect(asking.refused.every(({ from }) => from === "deep")).toBe(true);
+    expect(reasons(asking)).toContain("service api forged");
   });
 });
 
