@@ -19,10 +19,10 @@ const MB = 1_000_000;
 /** What an isolate has on Workers. */
 const ISOLATE_MB_MAX = 128;
 /**
- * Each collection is of the whole heap, and one comes after every megabyte or two: so next to nothing that is let go of is
+ * Each collection is of the whole heap, and one comes after every few megabytes: so little that is let go of is
  * counted. The inspector of workerd does not collect when it is asked to.
  */
-const COLLECT_ALL = ["--gc-global", "--max-semi-space-size=1"];
+const COLLECT_ALL = ["--gc-global", "--max-semi-space-size=8"];
 const START_MS_MAX = 20_000;
 
 interface Scale {
@@ -73,7 +73,7 @@ export async function measureMemory(stage: Stage, short: boolean, bundle: Resolv
     goals: filled.map(goalOf),
     notes: [
       `The bound of the snapshots held is an estimate of ${MEMORY_DEFAULT.bytesMax / 1024 / 1024} MiB in all, and ${MEMORY_DEFAULT.entriesMax} of them. Held is how many were answered from memory, from the one read last on.`,
-      "RSS is of the whole workerd process. The heap is V8's own figure by the inspector, with what lies outside of it (ArrayBuffers). V8 is made to collect the whole heap each time it collects at all, so there is next to no garbage in it; RSS has what V8 has not given back.",
+      "RSS is of the whole workerd process. The heap is V8's own figure by the inspector, with what lies outside of it (ArrayBuffers). V8 is made to collect the whole heap each time it collects at all, so there are a few MB of garbage in it at most; RSS has what V8 has not given back.",
       "A start is from the start of the process until the first answer has arrived; the resolver's first answer needs a reading of Redis, which the constant Worker's does not.",
     ],
     raw: { filled, starts },
