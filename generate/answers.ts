@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../kernel/errors.ts";
-import type { OperationName } from "../src/operations.ts";
+import type { OperationName } from "../src/http/operations.ts";
 import { eventsExample, pickExample, resolveExample, serviceExample, servicesExample } from "./examples.ts";
 import type { RequestHeader } from "./parameters.ts";
 

@@ -2,7 +2,7 @@ import { HEADER_AGE_MS, HEADER_REVISION, HEADER_SOURCE, HEADER_STALE } from "../
 import { PROBLEM_CONTENT_TYPE } from "../contract/problem.ts";
 import type { ErrorCode } from "../kernel/errors.ts";
 import packageJson from "../package.json" with { type: "json" };
-import { OPERATION_NAMES, OPERATIONS, PREFIXES, type OperationName } from "../src/operations.ts";
+import { OPERATION_NAMES, OPERATIONS, PREFIXES, type OperationName } from "../src/http/operations.ts";
 import { ANSWERS, ANSWERS_WITHOUT_A_KEY, type Answer } from "./answers.ts";
 import { headers } from "./headers.ts";
 import { parameterComponents, pathParameterKeys, parameterKey } from "./parameters.ts";

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { createDocument } from "./document.ts";
 
-const DOCUMENT = "src/openapi/document.json";
+const DOCUMENT = "src/http/openapi/document.json";
 
 writeFileSync(DOCUMENT, `${JSON.stringify(createDocument(), null, 1)}\n`);
 console.log(`${DOCUMENT} is as its sources are`);

@@ -1,5 +1,5 @@
-import { OPERATION_NAMES, OPERATIONS, type OperationName } from "../src/operations.ts";
-import { aName, type Parameter, type ParameterTable } from "../src/parameters.ts";
+import { OPERATION_NAMES, OPERATIONS, type OperationName } from "../src/http/operations.ts";
+import { aName, type Parameter, type ParameterTable } from "../src/http/parameters.ts";
 
 interface ParameterText {
   /** In sentences; the rule is added from the table. */

@@ -4,10 +4,10 @@ import type { AccessRule } from "./access/access.ts";
 import type { RateLimitRule } from "./access/rate-limit.ts";
 import { readAccess, readCorsOrigins, readRateLimit } from "./access/settings.ts";
 import { createEnvReader, type Env, type EnvReader } from "./env-reader.ts";
-import type { Freshness } from "./lookups.ts";
-import { readNearRules, type NearRules } from "./near.ts";
+import type { Freshness } from "./lookup/lookups.ts";
+import { readNearRules, type NearRules } from "./memory/near.ts";
 import { FRESHNESS_DEFAULT, WATCHERS_MAX_DEFAULT } from "./options.ts";
-import { PUBLIC_KEYS_RULE } from "./opening.ts";
+import { PUBLIC_KEYS_RULE } from "./lookup/opening.ts";
 import { isSecureUrl, SECURE_URL_RULE } from "./secure-url.ts";
 
 export interface Settings {

@@ -14,12 +14,12 @@ export type { FromUpstashOptions, UpstashClient } from "./store/upstash-client.t
 export type { ReadStore } from "./store/redis.ts";
 export type { ColoCache } from "./store/colo.ts";
 export type { DeepStore } from "./store/deep.ts";
-export type { NearRules } from "./near.ts";
-export type { Refusal } from "./refusals.ts";
-export type { Freshness } from "./lookups.ts";
+export type { NearRules } from "./memory/near.ts";
+export type { Refusal } from "./lookup/refusals.ts";
+export type { Freshness } from "./lookup/lookups.ts";
 export type { ResolverLog } from "./log.ts";
 export type { Location, Platform } from "./platform.ts";
-export type { Background } from "./flight.ts";
+export type { Background } from "./lookup/flight.ts";
 export type { Clock } from "../kernel/clock.ts";
 export type { Random } from "../kernel/random.ts";
 export { FingerpostError } from "../kernel/errors.ts";

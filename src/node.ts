@@ -5,7 +5,7 @@ import type { Log } from "../node/log.ts";
 import { optionsOf } from "./compose.ts";
 import { parseEnv } from "./env.ts";
 import type { Env } from "./env-reader.ts";
-import type { Background } from "./flight.ts";
+import type { Background } from "./lookup/flight.ts";
 import { createResolver } from "./resolver.ts";
 
 export interface ResolverConfig {

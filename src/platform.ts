@@ -1,4 +1,4 @@
-import type { Background } from "./flight.ts";
+import type { Background } from "./lookup/flight.ts";
 
 /** Where a request came in, as far as the platform tells. */
 export interface Location {

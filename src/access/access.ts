@@ -1,8 +1,8 @@
 import type { Clock } from "../../kernel/clock.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 import { bearerToken, digestsEqual, sha256 } from "../../kernel/secret.ts";
-import { createBoundedMap } from "../bounded-map.ts";
-import type { Background } from "../flight.ts";
+import { createBoundedMap } from "../memory/bounded-map.ts";
+import type { Background } from "../lookup/flight.ts";
 import type { ResolverLog } from "../log.ts";
 import { unrestrictedCaller, type Caller } from "./caller.ts";
 import { createKeySet } from "./key-set.ts";

@@ -1,7 +1,7 @@
 import type { Clock } from "../../kernel/clock.ts";
 import { within } from "../../kernel/deadline.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
-import { createFlights, type Background } from "../flight.ts";
+import { createFlights, type Background } from "../lookup/flight.ts";
 import type { ResolverLog } from "../log.ts";
 import { chooseKey, parseKeySet, type KeyQuery, type PublicKey } from "./jwk.ts";
 

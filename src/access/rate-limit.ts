@@ -1,7 +1,7 @@
 import type { Clock } from "../../kernel/clock.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
-import { createBoundedMap } from "../bounded-map.ts";
-import type { Background } from "../flight.ts";
+import { createBoundedMap } from "../memory/bounded-map.ts";
+import type { Background } from "../lookup/flight.ts";
 import type { ResolverLog } from "../log.ts";
 import { createTokenBucket, type TokenBucket } from "../token-bucket.ts";
 import type { Caller } from "./caller.ts";

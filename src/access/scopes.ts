@@ -1,4 +1,4 @@
-import { createBoundedMap } from "../bounded-map.ts";
+import { createBoundedMap } from "../memory/bounded-map.ts";
 import type { Caller } from "./caller.ts";
 
 /** Namespaces whose scopes are kept at hand for one caller: as many as a resolver serves at most. */

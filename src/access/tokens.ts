@@ -1,5 +1,5 @@
 import type { Clock } from "../../kernel/clock.ts";
-import type { Background } from "../flight.ts";
+import type { Background } from "../lookup/flight.ts";
 import type { Caller } from "./caller.ts";
 import { isSignedBy, readToken, type SignedToken } from "./jws.ts";
 import type { KeySet } from "./key-set.ts";

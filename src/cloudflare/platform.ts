@@ -1,4 +1,4 @@
-import type { Background } from "../flight.ts";
+import type { Background } from "../lookup/flight.ts";
 import type { Location, Platform } from "../platform.ts";
 
 /** The part of a Worker's context that is used. */

@@ -1,9 +1,9 @@
 import { toProblem } from "../../contract/problem.ts";
 import { WATCH_EVENTS, type WatchStatus } from "../../contract/watch.ts";
-import { failure } from "../answer.ts";
-import type { Held } from "../held.ts";
-import type { Place } from "../near.ts";
-import { select, type Filters } from "../selection.ts";
+import { failure } from "../http/answer.ts";
+import type { Held } from "../memory/held.ts";
+import type { Place } from "../memory/near.ts";
+import { select, type Filters } from "../memory/selection.ts";
 
 const encoder = new TextEncoder();
 const END = encoder.encode("\n\n");

@@ -1,6 +1,6 @@
 import { sleep, type Clock } from "../../kernel/clock.ts";
 import type { Random } from "../../kernel/random.ts";
-import type { Lookup } from "../lookups.ts";
+import type { Lookup } from "../lookup/lookups.ts";
 import type { Seat } from "./seats.ts";
 import type { Sight } from "./sight.ts";
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { Lookups } from "../lookups.ts";
+import type { Lookups } from "../lookup/lookups.ts";
 import { createSight } from "./sight.ts";
 
 let dueMs = 0;

@@ -1,6 +1,6 @@
 import type { Random } from "../../kernel/random.ts";
-import type { Background } from "../flight.ts";
-import type { Lookup, Lookups } from "../lookups.ts";
+import type { Background } from "../lookup/flight.ts";
+import type { Lookup, Lookups } from "../lookup/lookups.ts";
 
 /**
  * The part of the fresh interval over which the looks of all watchers spread. They come due together, with the next

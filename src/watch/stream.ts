@@ -1,12 +1,12 @@
 import type { Cancel, Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
-import type { Answering } from "../answering.ts";
-import type { Held } from "../held.ts";
+import type { Answering } from "../http/answering.ts";
+import type { Held } from "../memory/held.ts";
 import type { ResolverLog } from "../log.ts";
-import type { Lookup } from "../lookups.ts";
-import type { Place } from "../near.ts";
-import type { Question } from "../question.ts";
+import type { Lookup } from "../lookup/lookups.ts";
+import type { Place } from "../memory/near.ts";
+import type { Question } from "../http/question.ts";
 import { heartbeat, retryLine, sameToFilters, serviceEvent, statusEvent, unknownEvent } from "./events.ts";
 import type { Seat } from "./seats.ts";
 import type { Sight } from "./sight.ts";

@@ -1,11 +1,11 @@
 import { createResolver, type Resolver } from "../../src/resolver.ts";
 import type { MemoryBounds } from "../../src/options.ts";
-import type { Freshness } from "../../src/lookups.ts";
+import type { Freshness } from "../../src/lookup/lookups.ts";
 import type { AccessRule } from "../../src/access/access.ts";
 import type { RateLimitRule } from "../../src/access/rate-limit.ts";
-import type { NearRules } from "../../src/near.ts";
+import type { NearRules } from "../../src/memory/near.ts";
 import type { Platform } from "../../src/platform.ts";
-import type { Refusal } from "../../src/refusals.ts";
+import type { Refusal } from "../../src/lookup/refusals.ts";
 import type { ColoCache } from "../../src/store/colo.ts";
 import type { DeepStore } from "../../src/store/deep.ts";
 import type { Random } from "../../kernel/random.ts";

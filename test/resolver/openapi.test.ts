@@ -12,10 +12,10 @@ import {
 } from "../../generate/examples.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
 import { sha256 } from "../../kernel/secret.ts";
-import checkedIn from "../../src/openapi/document.json" with { type: "json" };
-import { OPERATION_NAMES, OPERATIONS, type OperationName } from "../../src/operations.ts";
-import type { ParameterTable, ValueSchema as Schema } from "../../src/parameters.ts";
-import { readQuery } from "../../src/query.ts";
+import checkedIn from "../../src/http/openapi/document.json" with { type: "json" };
+import { OPERATION_NAMES, OPERATIONS, type OperationName } from "../../src/http/operations.ts";
+import type { ParameterTable, ValueSchema as Schema } from "../../src/http/parameters.ts";
+import { readQuery } from "../../src/http/query.ts";
 import { createConformance, type Conformance, type JsonObject } from "./conformance.ts";
 import { createFixture, type Fixture, type FixtureOptions } from "./fixture.ts";
 

@@ -1,0 +1,166 @@
+import type { Catalog } from "../../contract/catalog.ts";
+import type { Head, RingEntry } from "../../contract/head.ts";
+import type { ServiceSnapshot } from "../../contract/snapshot.ts";
+import { compareVersions, type Version } from "../../contract/version.ts";
+import { createBoundedMap } from "./bounded-map.ts";
+import { continues } from "./continuity.ts";
+import { createHeld, type Held } from "./held.ts";
+import { createKnownNames, type KnownNames } from "./known-names.ts";
+
+/**
+ * How a held snapshot stands to the held head. `current` until a head says otherwise. `behind`: the ring names a later
+ * revision, and a snapshot of that revision moves it out. `unverified`: the ring no longer reaches back to where it was
+ * last read, and any reading together with a head moves it out. `since`: when it was last current (monotonic), -Infinity
+ * if never.
+ */
+export type Standing =
+  | { readonly type: "current" }
+  | { readonly type: "behind" | "unverified"; readonly since: number };
+
+export interface Entry {
+  readonly held: Held;
+  standing: Standing;
+}
+
+export interface NamespaceState {
+  readonly names: KnownNames;
+  head(): Head | undefined;
+  /** When the reading of the head began, monotonic; -Infinity without one. */
+  readAt(): number;
+  /** When this isolate first read the head's `confirmedAt`, monotonic. */
+  confirmationSeenAt(): number;
+  entry(service: string): Entry | undefined;
+  /** The monotonic time as of which the entry was current. */
+  currentAt(entry: Entry): number;
+  /** The latest change of a service that the head's ring tells. */
+  change(service: string): RingEntry | undefined;
+  /** Held services whose newer snapshot is known to exist, at most `countMax`. */
+  behind(countMax: number): readonly string[];
+  /**
+   * What was read together with an older head still counts, as far as it is newer; from an incomplete one nothing does. One
+   * that has expired is taken like any other, and counts as no reading.
+   */
+  acceptHead(head: Head, readAt: number, expired?: boolean): "applied" | "older" | "incomplete";
+  /**
+   * `verified`: the head read together with the snapshot. `currentAt`: when it is known to have been current, monotonic,
+   * should it not be so any more; -Infinity if that is not known. Returns the entry that is now held, the newer of the
+   * two. What has expired is never current.
+   */
+  acceptSnapshot(
+    snapshot: ServiceSnapshot,
+    textLength: number,
+    verified: Version,
+    currentAt: number,
+    expired?: boolean,
+  ): Entry;
+  /** No absence follows from one that has expired. */
+  acceptCatalog(catalog: Catalog, expired?: boolean): void;
+  /** Forgets a service that a complete head, and catalog or ring, say has ended. */
+  drop(service: string): void;
+}
+
+export interface NamespaceStateOptions {
+  /** Snapshots held at once; the least recently used goes first. */
+  readonly entriesMax: number;
+  /** Their estimated memory in all. */
+  readonly bytesMax: number;
+}
+
+/** What an isolate knows of one namespace. It only moves forward by (epoch, revision). */
+export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOptions): NamespaceState {
+  const entries = createBoundedMap<string, Entry>({
+    entriesMax,
+    weightMax: bytesMax,
+    weightOf: (entry) => entry.held.weight,
+  });
+  const names = createKnownNames();
+  const behind = new Set<string>();
+  let changes = new Map<string, RingEntry>();
+  let head: Head | undefined;
+  let readAt = -Infinity;
+  let confirmationSeenAt = -Infinity;
+
+  const currentAt = (entry: Entry) => (entry.standing.type === "current" ? readAt : entry.standing.since);
+
+  /** Must run before `readAt` moves: it is what the entries were current as of. */
+  function advance(previous: Head, next: Head): void {
+    const continuous = continues(previous, next);
+    changes = new Map(next.ring.entries.map((entry) => [entry[1], entry]));
+    names.advance(next, continuous);
+    if (!continuous) {
+      behind.clear();
+      for (const entry of entries.values()) entry.standing = { type: "unverified", since: currentAt(entry) };
+      return;
+    }
+    for (const [revision, service] of next.ring.entries) {
+      const entry = entries.peek(service);
+      if (!entry || revision <= entry.held.snapshot.revision || entry.standing.type === "unverified") continue;
+      entry.standing = { type: "behind", since: currentAt(entry) };
+      behind.add(service);
+    }
+  }
+
+  /** How something read together with the head `verified` stands to the held head. */
+  function standingOf(snapshot: ServiceSnapshot, verified: Version, since: number): Standing {
+    if (!head) return { type: "unverified", since };
+    const newerLineage = verified.epoch > head.epoch;
+    if (!newerLineage && (verified.epoch < head.epoch || verified.revision < head.ring.floor)) {
+      return { type: "unverified", since };
+    }
+    const [revision = 0] = changes.get(snapshot.service) ?? [];
+    return !newerLineage && revision > snapshot.revision ? { type: "behind", since } : { type: "current" };
+  }
+
+  return {
+    names,
+    head: () => head,
+    readAt: () => readAt,
+    confirmationSeenAt: () => confirmationSeenAt,
+    entry: (service) => entries.get(service),
+    currentAt,
+    change: (service) => changes.get(service),
+    behind(countMax) {
+      for (const service of behind) if (!entries.has(service)) behind.delete(service);
+      return [...behind].slice(0, countMax);
+    },
+    acceptHead(next, nextReadAt, expired = false) {
+      if (!next.complete) return "incomplete";
+      const order = head ? compareVersions(next, head) : 1;
+      if (order < 0) return "older";
+      if (head && order > 0) advance(head, next);
+      else if (!head) changes = new Map(next.ring.entries.map((entry) => [entry[1], entry]));
+      const confirmedAt = head?.confirmedAt ?? -Infinity;
+      if (next.confirmedAt > confirmedAt) confirmationSeenAt = nextReadAt;
+      // Within an epoch one clock tells it. A new publisher's clock may be behind that of the last one.
+      const isLater = next.confirmedAt >= confirmedAt || next.epoch > (head?.epoch ?? 0);
+      head = isLater ? next : { ...next, confirmedAt };
+      if (!expired) readAt = Math.max(readAt, nextReadAt);
+      return "applied";
+    },
+    acceptSnapshot(snapshot, textLength, verified, currentThen, expired = false) {
+      const { service } = snapshot;
+      const existing = entries.peek(service);
+      const order = existing ? compareVersions(snapshot, existing.held.snapshot) : 1;
+      // What is current stays so until a head says otherwise: an older reading of the same says nothing.
+      if (existing && (order < 0 || (order === 0 && existing.standing.type === "current"))) return existing;
+      const since = Math.max(currentThen, existing ? currentAt(existing) : -Infinity);
+      const standing: Standing = expired ? { type: "unverified", since } : standingOf(snapshot, verified, since);
+      if (standing.type === "behind") behind.add(service);
+      else behind.delete(service);
+      if (existing && order === 0) {
+        existing.standing = standing;
+        return existing;
+      }
+      const entry: Entry = { held: createHeld(snapshot, textLength), standing };
+      entries.set(service, entry);
+      return entry;
+    },
+    acceptCatalog(catalog, expired = false) {
+      if (head) names.accept(catalog, head, expired);
+    },
+    drop(service) {
+      entries.delete(service);
+      behind.delete(service);
+    },
+  };
+}
