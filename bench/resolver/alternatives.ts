@@ -56,7 +56,11 @@ export async function measureAlternatives(stage: Stage, short: boolean, bundle: 
   const { services } = scale;
   const etcd = await startBenchEtcd(stage);
   await putInstances(etcd, services * INSTANCES_PER_SERVICE, services);
-  const store = await startEdgeStore(stage, { services, instancesPerService: INSTANCES_PER_SERVICE });
+  const store = await startEdgeStore(stage, {
+    services,
+    instancesPerService: INSTANCES_PER_SERVICE,
+    gatewayApart: true,
+  });
   const load = startTask<Load>(stage, import.meta.url, "./tasks/load.ts");
   const worker = async (name: string, script: string, env: Readonly<Record<string, string>>) => {
     const { pid, port } = await startWorkerd(stage, { name: "worker", script, env: { ...store.env, ...env } });

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import { startHttpPart } from "../../dev/http-part.ts";
 import { findFreePort } from "../../dev/ports.ts";
+import { runGateway } from "../../gateway/run.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import { systemRandom } from "../../kernel/random.ts";
+import { createLog } from "../../node/log.ts";
 import { startProxy, type Proxy } from "../../test/support/proxy.ts";
 import { connectWriter, createTestPublisher, type TestPublisher } from "../../test/resolver/publish.ts";
 import type { Instance } from "../../contract/snapshot.ts";
@@ -35,9 +37,12 @@ export interface EdgeStore {
 export interface EdgeOptions {
   readonly services: number;
   readonly instancesPerService: number;
+  /** Whether the gateway is a process of its own: where much goes through it. */
+  readonly gatewayApart?: boolean;
 }
 
-export async function startEdgeStore(stage: Stage, { services, instancesPerService }: EdgeOptions): Promise<EdgeStore> {
+export async function startEdgeStore(stage: Stage, options: EdgeOptions): Promise<EdgeStore> {
+  const { services, instancesPerService, gatewayApart = false } = options;
   const redis = await startBenchRedis(stage);
   const writer = stage.own(await connectWriter(redis.url));
   const publisher = createTestPublisher(writer.write, { now: Date.now });
@@ -46,12 +51,44 @@ export async function startEdgeStore(stage: Stage, { services, instancesPerServi
   }
   await publisher.fill();
   keepConfirmed(stage, publisher);
-  const line = await startLine(stage, redis);
+  const line = await startLine(stage, redis, gatewayApart);
   return { redis, publisher, ...line, reads: () => redis.commandCount("get", "mget") };
 }
 
 /** A gateway before a Redis, and a line to it that can be broken. */
-export async function startLine(stage: Stage, redis: BenchRedis) {
+export async function startLine(stage: Stage, redis: BenchRedis, gatewayApart: boolean) {
+  const gateway = await (gatewayApart ? startGatewayProcess(stage, redis) : startGatewayHere(stage, redis));
+  const line = stage.own(await startProxy(gateway.port));
+  const env = {
+    UPSTASH_REDIS_REST_URL: `http://127.0.0.1:${line.port}`,
+    UPSTASH_REDIS_REST_TOKEN: READ_ONLY_TOKEN,
+    FINGERPOST_KEYS: `function=${createHash("sha256").update(CALLER_KEY).digest("hex")}`,
+  };
+  return { gatewayPid: gateway.pid, line, env };
+}
+
+interface Gateway {
+  readonly port: number;
+  readonly pid: number;
+}
+
+async function startGatewayHere(stage: Stage, redis: BenchRedis): Promise<Gateway> {
+  const { port } = stage.own(
+    await runGateway(
+      {
+        listen: { host: "127.0.0.1", port: 0 },
+        token: GATEWAY_TOKEN,
+        readOnlyToken: READ_ONLY_TOKEN,
+        redisUrl: redis.url,
+        readOnlyRedisUrl: redis.readOnlyUrl,
+      },
+      { log: createLog("gateway", "silent"), clock: stage.clock, random: systemRandom, signal: stage.signal },
+    ),
+  );
+  return { port, pid: process.pid };
+}
+
+async function startGatewayProcess(stage: Stage, redis: BenchRedis): Promise<Gateway> {
   const port = await findFreePort(systemRandom);
   const gateway = await startHttpPart({
     name: "gateway",
@@ -73,13 +110,7 @@ export async function startLine(stage: Stage, redis: BenchRedis) {
     onSlow: (reason) => stage.say(`the gateway is not ready yet: ${reason}`),
   });
   stage.own({ close: () => gateway.end() });
-  const line = stage.own(await startProxy(port));
-  const env = {
-    UPSTASH_REDIS_REST_URL: `http://127.0.0.1:${line.port}`,
-    UPSTASH_REDIS_REST_TOKEN: READ_ONLY_TOKEN,
-    FINGERPOST_KEYS: `function=${createHash("sha256").update(CALLER_KEY).digest("hex")}`,
-  };
-  return { gatewayPid: gateway.pid, line, env };
+  return { port, pid: gateway.pid };
 }
 
 /** The instances of one service, as the registrar publishes them. */

@@ -23,12 +23,27 @@ interface Workload {
   /** Each service is looked up so often. */
   readonly everyMs: number;
   readonly changesPerSecond: number;
+  readonly warmUpMs: number;
   readonly baselineSeconds: number;
   readonly seconds: number;
 }
 
-const FULL: Workload = { services: 20, everyMs: 25, changesPerSecond: 20, baselineSeconds: 15, seconds: 45 };
-const SHORT: Workload = { services: 4, everyMs: 20, changesPerSecond: 20, baselineSeconds: 0.5, seconds: 1 };
+const FULL: Workload = {
+  services: 20,
+  everyMs: 25,
+  changesPerSecond: 20,
+  warmUpMs: 1000,
+  baselineSeconds: 15,
+  seconds: 45,
+};
+const SHORT: Workload = {
+  services: 4,
+  everyMs: 20,
+  changesPerSecond: 40,
+  warmUpMs: 50,
+  baselineSeconds: 0.4,
+  seconds: 0.5,
+};
 
 /** A Worker that is observed. */
 interface Observed {
@@ -77,7 +92,7 @@ async function measureMirror(whole: Stage, etcd: BenchEtcd, workload: Workload) 
   const stage = whole.own(createStage("freshness", whole.signal));
   stage.say("mirror");
   const redis = await startBenchRedis(stage);
-  const { env } = await startLine(stage, redis);
+  const { env } = await startLine(stage, redis, true);
   const mirror = startTask<{ start: (input: MirrorInput) => Promise<void> }>(
     stage,
     import.meta.url,
@@ -97,7 +112,7 @@ async function measureOurs(whole: Stage, etcd: BenchEtcd, workload: Workload, bu
   stage.say("resolvers");
   const redis = await startBenchRedis(stage);
   await startRegistrarProcess(stage, { name: "publisher", role: "publisher", etcd, redisUrl: redis.url });
-  const { env } = await startLine(stage, redis);
+  const { env } = await startLine(stage, redis, true);
   const script = await bundle.path(stage.signal);
   const fast = { ...env, FINGERPOST_FRESH_MS: "100", FINGERPOST_SWR_MS: "200" };
   const observed = [
@@ -126,7 +141,7 @@ async function makeChanges(
   stage: Stage,
   etcd: BenchEtcd,
   observed: readonly Observed[],
-  { services, changesPerSecond }: Workload,
+  { services, changesPerSecond, warmUpMs }: Workload,
   seconds: number,
 ): Promise<ReadonlyMap<string, Outcome>> {
   const writer = startTask<{ run: (input: SteadyChangesInput) => Promise<readonly NumberedChange[]> }>(
@@ -136,7 +151,7 @@ async function makeChanges(
   );
   const input = { endpoint: etcd.endpoint, ...etcd.user, services, perSecond: changesPerSecond };
   const run = (durationMs: number) => writer.call("run", { ...input, durationMs });
-  const warmUp = await run(1000);
+  const warmUp = await run(warmUpMs);
   for (const { observer } of observed) await sightingsOf(stage, observer, warmUp);
   const changes = await run(seconds * 1000);
   const outcomes = new Map<string, Outcome>();

@@ -17,12 +17,12 @@ interface Scale {
   readonly services: number;
   readonly rounds: number;
   readonly roundMs: number;
-  /** From the fault until an outage counts as one that lasts: past `swr`, and the breaker is open. */
+  /** From the fault until an outage counts as one that lasts: past `swr` and two readings that hang, so the breaker is open. */
   readonly onsetMs: number;
   readonly recoveryMs: number;
 }
 
-const FULL: Scale = { services: 1000, rounds: 4, roundMs: 2000, onsetMs: 4000, recoveryMs: 4000 };
+const FULL: Scale = { services: 1000, rounds: 4, roundMs: 2000, onsetMs: 7000, recoveryMs: 4000 };
 const SHORT: Scale = { services: 20, rounds: 1, roundMs: 100, onsetMs: 300, recoveryMs: 300 };
 
 type Fault = "healthy" | "black hole" | "refused";
