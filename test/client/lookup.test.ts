@@ -165,7 +165,7 @@ describe("with an answer held, a resolver that", () => {
     ],
   ])("%s does not fail a lookup, which says what it is", async (_name, reply) => {
     resolver.play(answering(first));
-    const one = client({ budgetMs: 60, timeoutMs: 200 });
+    const one = client({ budgetMs: 60 });
     await one.resolve("web");
     resolver.play(reply);
     nowMs += 5000;
@@ -174,7 +174,7 @@ describe("with an answer held, a resolver that", () => {
 
   test("has stopped is not waited for by every call", async () => {
     resolver.play(answering(first));
-    const one = client({ budgetMs: 60, timeoutMs: 200 });
+    const one = client({ budgetMs: 60 });
     await one.resolve("web");
     resolver.play(silent);
     nowMs += 5000;
@@ -184,6 +184,7 @@ describe("with an answer held, a resolver that", () => {
       expect(await one.resolve("web")).toMatchObject({ source: "last-known-good" });
     }
     expect(performance.now() - startedAt).toBeLessThan(600);
+    await until("the one request has arrived", () => resolver.seen.length > 1);
     expect(resolver.seen).toHaveLength(2);
   });
 
@@ -233,13 +234,13 @@ test("a redirect is not followed: the token is for the resolver only", async () 
 
 describe("with nothing held", () => {
   test.each([
-    ["unavailable", refusing(500)],
-    ["unavailable", cutting],
-    ["timeout", silent],
-    ["rate_limited", refusing(429)],
-  ])("the error is %s", async (code, reply) => {
+    ["unavailable", refusing(500), 5000],
+    ["unavailable", cutting, 5000],
+    ["timeout", silent, 100],
+    ["rate_limited", refusing(429), 5000],
+  ])("the error is %s", async (code, reply, timeoutMs) => {
     resolver.play(reply);
-    const error: unknown = await client({ budgetMs: 50, timeoutMs: 100 })
+    const error: unknown = await client({ budgetMs: 50, timeoutMs })
       .resolve("web")
       .catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ name: "ResolveError", code });
@@ -282,6 +283,7 @@ test("a late answer is taken once it is there, though the call that asked has re
   });
   nowMs += 2000;
   expect(await one.resolve("web")).toMatchObject({ revision: 7, source: "last-known-good" });
+  await until("the request has arrived", () => released.length === 1);
   released[0]?.();
   await until("the late answer is used", async () => (await one.resolve("web")).revision === 8);
   expect(resolver.seen).toHaveLength(2);
