@@ -12,7 +12,10 @@ export interface Attempt {
   readonly missing: boolean;
 }
 
-/** Loads that brought nothing current; each counts for one fresh interval, or until the ring tells of a change since. */
+/**
+ * Loads that brought nothing current; each counts for one fresh interval, or until the ring tells of a change since. A
+ * tombstone that was missing does not come back, so that one counts for as long as the ring tells of the same end.
+ */
 export interface Attempts {
   get(service: string): Attempt | undefined;
   set(service: string, attempt: Attempt): void;
@@ -25,9 +28,11 @@ export function createAttempts(state: NamespaceState, clock: Clock, freshMs: num
   return {
     get(service) {
       const last = attempts.get(service);
-      if (!last || clock.monotonic() - last.at >= freshMs) return undefined;
-      const [revision = 0] = state.change(service) ?? [];
-      return revision > last.revision ? undefined : last;
+      if (!last) return undefined;
+      const [revision = 0, , change] = state.change(service) ?? [];
+      if (revision > last.revision) return undefined;
+      const ended = last.missing && change === "removed";
+      return ended || clock.monotonic() - last.at < freshMs ? last : undefined;
     },
     set: (service, attempt) => attempts.set(service, { ...attempt, revision: state.head()?.revision ?? 0 }),
     delete: (service) => attempts.delete(service),

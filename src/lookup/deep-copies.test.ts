@@ -65,6 +65,14 @@ describe("a new isolate while Redis is down", () => {
     expect(await cold.look("web")).toMatchObject({ ids: ["web-1"], source: "last-known-good", stale: true });
   });
 
+  it("tells the age of a copy whose head was not copied, too", async () => {
+    const cold = await coldWhileRedisIsDown();
+    deep.values.delete(HEAD);
+    const response = await cold.get("/v1/services/web");
+    expect(response.headers.get("fingerpost-age-ms")).toBe("60000");
+    expect(response.headers.get("fingerpost-stale")).toBe("true");
+  });
+
   it("says 503 of what nobody copied, and never that it does not exist", async () => {
     const cold = await coldWhileRedisIsDown();
     expect((await cold.get("/v1/services")).status).toBe(200);

@@ -4,7 +4,13 @@ import type { Clock } from "../../kernel/clock.ts";
 import type { DeepCopies } from "./deep-copies.ts";
 import type { Background } from "./flight.ts";
 import type { Opened, Opener } from "./opening.ts";
-import { wallTimeOf, type DocumentName, type SharedReading, type SharedReadings } from "./shared-readings.ts";
+import {
+  COLO_DOCUMENTS_MAX,
+  wallTimeOf,
+  type DocumentName,
+  type SharedReading,
+  type SharedReadings,
+} from "./shared-readings.ts";
 
 export const HEAD_DOCUMENT: DocumentName = ["head", ""];
 export const CATALOG_DOCUMENT: DocumentName = ["catalog", ""];
@@ -76,7 +82,7 @@ export function createDocuments({ opener, shared, deep, clock }: DocumentsOption
         deep.offer(name, version, { readAt: wallTimeOf(readAt, clock), verified, text });
       }
       const last = puts.pop();
-      if (last) background(Promise.all(puts.map((put) => put())).then(last));
+      if (last) background(Promise.all(puts.slice(0, COLO_DOCUMENTS_MAX).map((put) => put())).then(last));
       deep.write(background);
     },
     offer(service, version, { readAt, verified, text }) {

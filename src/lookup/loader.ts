@@ -17,7 +17,7 @@ import { createDeepReader } from "./deep-reader.ts";
 import { DEEP_TIMEOUT_MS, type DeepCopies } from "./deep-copies.ts";
 import { createReading } from "./reading.ts";
 import { createRefusals, type Refusal } from "./refusals.ts";
-import { COLO_TIMEOUT_MS, type DocumentName, type SharedReadings } from "./shared-readings.ts";
+import { COLO_DOCUMENTS_MAX, COLO_TIMEOUT_MS, type DocumentName, type SharedReadings } from "./shared-readings.ts";
 import { MGET_KEYS_MAX, type ReadStore } from "../store/redis.ts";
 import type { TokenBucket } from "../token-bucket.ts";
 
@@ -123,6 +123,8 @@ export function createLoader(options: LoaderOptions): Loader {
   const readDeep = createDeepReader({ state, reading, documents, clock, swrMs });
   const attempts = createAttempts(state, clock, freshMs);
   let headTriedAt = -Infinity;
+  /** Whether the last head that Redis gave told nothing, or it gave none. */
+  let silent = false;
   let catalogTriedAt = -Infinity;
   let lookedAt = -Infinity;
   /** Whether somebody waits for the refresh that is under way. */
@@ -132,6 +134,8 @@ export function createLoader(options: LoaderOptions): Loader {
 
   const ageOf = (at: number) => clock.monotonic() - at;
   const recently = (at: number) => ageOf(at) < freshMs;
+  /** Nothing is learnt beside such a head, so nothing else is worth asking for until it is tried again. */
+  const headless = () => silent && recently(headTriedAt);
 
   const keyOf = ([kind, name]: DocumentName) =>
     kind === "service" ? serviceKey(namespace, name) : kind === "head" ? headKey(namespace) : catalogKey(namespace);
@@ -160,6 +164,7 @@ export function createLoader(options: LoaderOptions): Loader {
     const entries = new Map<string, Entry>();
     headTriedAt = readAt;
     const head = reading.head(opened[0], readAt);
+    silent = !head;
     if (!head) return entries;
     const current: Document[] = [];
     all.forEach((name, index) => {
@@ -243,8 +248,8 @@ export function createLoader(options: LoaderOptions): Loader {
   async function refreshChanged(from: "redis" | "colo", background: Background): Promise<Loaded> {
     const entries = new Map<string, Entry>();
     if (from === "colo") {
-      const changed = state.behind(LOAD_SERVICES_MAX);
-      const found = await documents.fromColo(documentsOf(changed));
+      const changed = state.behind(COLO_DOCUMENTS_MAX + 1);
+      const found = changed.length > COLO_DOCUMENTS_MAX ? [] : await documents.fromColo(documentsOf(changed));
       changed.forEach((service, index) => takeShared(service, found[index], entries));
     }
     const changed = state.behind(LOAD_SERVICES_MAX);
@@ -261,6 +266,7 @@ export function createLoader(options: LoaderOptions): Loader {
     headTriedAt = readAt;
     const opened = await opener.open("head", "", text);
     const head = reading.head(opened, readAt);
+    silent = !head;
     spreadMs = drawSpread();
     if (!head) return { from: "redis", entries: new Map() };
     // Where something has changed the head is shared with that.
@@ -346,7 +352,7 @@ export function createLoader(options: LoaderOptions): Loader {
       return flights.start(keys, background, () => told(refreshNow(background)));
     },
     loadColo(names, background) {
-      if (!shared.usable()) return undefined;
+      if (!shared.usable() || names.length > COLO_DOCUMENTS_MAX) return undefined;
       const [first = ""] = names;
       const joined = names.length === 1 ? flights.join(`c:${first}`, background) : undefined;
       if (joined) return joined;
@@ -357,9 +363,8 @@ export function createLoader(options: LoaderOptions): Loader {
       const [first = ""] = names;
       const joined = names.length === 1 ? joinLoad(first, background) : undefined;
       if (joined) return joined;
-      const headless = state.head() === undefined && recently(headTriedAt);
       const due = names.filter((name) => !attempts.get(name) && !flights.has(`s:${name}`));
-      if (headless || due.length === 0 || !breaker.allow()) return undefined;
+      if (headless() || due.length === 0 || !breaker.allow()) return undefined;
       const all = [...due, ...alongWith(due)];
       return flights.start(
         all.map((name) => `s:${name}`),
@@ -370,7 +375,7 @@ export function createLoader(options: LoaderOptions): Loader {
     loadCatalog(background) {
       const joined = flights.join(CATALOG, background);
       if (joined) return joined;
-      if (recently(state.head() ? catalogTriedAt : headTriedAt)) return undefined;
+      if (headless() || recently(catalogTriedAt)) return undefined;
       return flights.start([CATALOG], background, () => told(loadCatalogNow(background)));
     },
     deepBudgetMs: () => (deep.usable() ? DEEP_TIMEOUT_MS : 0),

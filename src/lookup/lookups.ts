@@ -8,9 +8,13 @@ import type { Held } from "../memory/held.ts";
 import type { NamedCount } from "../memory/known-names.ts";
 import { LOAD_SERVICES_MAX, type Loaded, type Loader } from "./loader.ts";
 import type { Entry, NamespaceState } from "../memory/namespace-state.ts";
+import { createTokenBucket } from "../token-bucket.ts";
 
 /** Loads of services not known to exist, at once. Past them the catalog is read first, so that names made up cost nothing. */
 const SPECULATIVE_MAX = 8;
+/** The same in all, where the catalog cannot be had: names made up would cost a command each, one after another. */
+const SPECULATIVE_PER_SECOND = 10;
+const SPECULATIVE_BURST = 100;
 /**
  * Readings one lookup waits for: the colo cache, a head or a snapshot, a catalog, the snapshot that it names, and as many
  * again that had begun for others and did not bring what this one needs. Its budget is the nearer bound.
@@ -92,6 +96,12 @@ type Verdict = { readonly type: "serve"; readonly entry: Entry } | { readonly ty
 export function createLookups(options: LookupsOptions): Lookups {
   const { state, loader, breaker, clock, freshMs, swrMs, budgetMs, coldBudgetMs, staleAfterMs } = options;
 
+  const speculations = createTokenBucket({
+    clock,
+    ratePerSecond: SPECULATIVE_PER_SECOND,
+    burst: SPECULATIVE_BURST,
+  });
+
   const ageOf = (at: number) => clock.monotonic() - at;
 
   /**
@@ -100,14 +110,16 @@ export function createLookups(options: LookupsOptions): Lookups {
    */
   function judge(service: string, since: number, notBefore = -Infinity): Verdict {
     const entry = state.entry(service);
-    const enough = (at: number) => at >= notBefore && (ageOf(at) <= swrMs || at >= since);
-    if (entry && enough(state.currentAt(entry))) return ended(entry) ? { type: "unknown" } : { type: "serve", entry };
+    const over = entry !== undefined && ended(entry);
+    // An answer may be a little old, but that there is none must not be: a client that has just registered would see it.
+    const ageMsMax = over ? freshMs : swrMs;
+    const enough = (at: number) => at >= notBefore && (ageOf(at) <= ageMsMax || at >= since);
+    if (entry && enough(state.currentAt(entry))) return over ? { type: "unknown" } : { type: "serve", entry };
     if (entry?.standing.type === "current") return "refresh";
     const absent = isAbsent(service);
     if (entry && !loader.missing(service)) return "load";
     if (absent === undefined) return loader.missing(service) || !maySpeculate(service) ? "catalog" : "load";
     if (!absent) return "load";
-    // An answer may be a little old, but that there is none must not be: a client that has just registered would see it.
     if (ageOf(state.readAt()) > freshMs && state.readAt() < since) return "refresh";
     state.drop(service);
     return { type: "unknown" };
@@ -130,7 +142,7 @@ export function createLookups(options: LookupsOptions): Lookups {
   }
 
   function maySpeculate(service: string): boolean {
-    return loader.loading(service) || loader.size() < SPECULATIVE_MAX;
+    return loader.loading(service) || (loader.size() < SPECULATIVE_MAX && speculations.take());
   }
 
   function begin(reading: Reading, service: string, background: Background): Joined<Loaded> | undefined {
@@ -162,7 +174,9 @@ export function createLookups(options: LookupsOptions): Lookups {
         return verdict.type === "serve" ? found(verdict.entry, from, cacheStatus, since) : verdict;
       }
       const cold = state.entry(service) === undefined;
-      const colo = verdict === "load" && cold && !shared ? loader.loadColo([service], background) : undefined;
+      // What is being read from Redis is not looked for elsewhere: each of many would be a request of its own.
+      const looks = verdict === "load" && cold && !shared && !loader.loading(service);
+      const colo = looks ? loader.loadColo([service], background) : undefined;
       shared ??= colo;
       const joined = colo ?? begin(verdict, service, background);
       // While Redis is down nobody waits for the probe who has something to fall back on.
@@ -216,9 +230,11 @@ export function createLookups(options: LookupsOptions): Lookups {
 
   /** The wall clocks of two machines are compared here alone, and the time since this isolate saw it is a lower bound. */
   function toldAgeMs(currentAt: number): number {
-    const confirmedAt = state.head()?.confirmedAt ?? clock.now();
+    const head = state.head();
     const unreadMs = Number.isFinite(currentAt) ? ageOf(currentAt) : 0;
-    return Math.max(0, Math.round(Math.max(clock.now() - confirmedAt, ageOf(state.confirmationSeenAt()), unreadMs)));
+    // A deep copy may be all there is.
+    const unconfirmedMs = head ? Math.max(clock.now() - head.confirmedAt, ageOf(state.confirmationSeenAt())) : 0;
+    return Math.max(0, Math.round(Math.max(unconfirmedMs, unreadMs)));
   }
 
   function lookup(service: string, background: Background, startedAt?: number): Lookup | Promise<Lookup> {

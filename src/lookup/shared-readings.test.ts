@@ -4,7 +4,7 @@ import { sleep } from "../../kernel/clock.ts";
 import { coloKey, createFakeColo, type FakeColo } from "../../test/resolver/fake-colo.ts";
 import { createFixture, type Fixture } from "../../test/resolver/fixture.ts";
 import { instance } from "../../test/support/instance.ts";
-import { COLO_PAUSE_MS, COLO_TIMEOUT_MS } from "./shared-readings.ts";
+import { COLO_DOCUMENTS_MAX, COLO_PAUSE_MS, COLO_TIMEOUT_MS } from "./shared-readings.ts";
 
 const HEAD = headKey("default");
 const WEB = serviceKey("default", "web");
@@ -231,5 +231,65 @@ describe("names that do not exist", () => {
     const [, second] = isolates as [Fixture, Fixture];
     for (let name = 0; name < 200; name++) expect((await second.look(`nope-${name}`)).status).toBe(404);
     expect(first.store.requests).toHaveLength(1);
+  });
+});
+
+describe("many services at once", () => {
+  const names = Array.from({ length: 50 }, (_, index) => `s-${index}`);
+  const resolvePath = (services: readonly string[]) =>
+    `/v1/resolve?${services.map((name) => `service=${name}`).join("&")}`;
+
+  /** Gets and puts while one request is answered, and what it does behind. */
+  async function coloRequestsOf(path: string): Promise<number> {
+    let puts = 0;
+    const put = colo.put.bind(colo);
+    colo.put = async (...args) => {
+      puts++;
+      return put(...args);
+    };
+    colo.gets.length = 0;
+    expect((await first.get(path)).status).toBe(200);
+    await first.clock.advance(0);
+    colo.put = put;
+    return colo.gets.length + puts;
+  }
+
+  beforeEach(async () => {
+    for (const name of names) first.publisher.services.set(name, [instance(name)]);
+    await first.publisher.fill();
+  });
+
+  it("take few of a Worker's 50 requests when they are cold, and one command", async () => {
+    expect(await coloRequestsOf(resolvePath(names))).toBeLessThan(30);
+    expect(first.store.requests).toHaveLength(1);
+  });
+
+  it("take few when they have changed, and one command besides the head", async () => {
+    await first.get(resolvePath(names));
+    for (const name of names) await first.publisher.put(name, [instance(`${name}-2`)]);
+    await first.clock.advance(1100);
+    first.store.requests.length = 0;
+    expect(await coloRequestsOf("/v1/services/s-0")).toBeLessThan(30);
+    expect(first.store.requests.map((keys) => keys.length)).toEqual([1, 51]);
+    expect((await first.look("s-49")).ids).toEqual(["s-49-2"]);
+  });
+
+  it("that are few are looked for once, and taken from there", async () => {
+    const few = names.slice(0, COLO_DOCUMENTS_MAX);
+    await first.get(resolvePath(few));
+    await first.clock.advance(0);
+    first.store.requests.length = 0;
+    const [, second] = isolates as [Fixture, Fixture];
+    colo.gets.length = 0;
+    const response = await second.get(resolvePath(few));
+    expect(response.headers.get("fingerpost-source")).toBe("memory");
+    expect(first.store.requests).toEqual([]);
+    expect(colo.gets).toHaveLength(few.length + 1);
+  });
+
+  it("that are few and not there are not looked for again, one by one", async () => {
+    colo.gets.length = 0;
+    await first.get(resolvePath(names.slice(0, 4)));
+    expect(colo.gets).toHaveLength(5);
   });
 });

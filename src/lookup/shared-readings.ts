@@ -9,6 +9,11 @@ import type { StoredReading } from "../store/stored-reading.ts";
 
 /** How long anyone looks into the colo cache: past that Redis is as fast. */
 export const COLO_TIMEOUT_MS = 100;
+/**
+ * Documents looked for, or left, at once, besides the head. Each is a request of its own, of which a Worker's invocation has
+ * 50 on the free plan; of Redis any number is one.
+ */
+export const COLO_DOCUMENTS_MAX = 16;
 /** How long a put goes on. Nobody waits for it, but a Worker has six connections. */
 const PUT_TIMEOUT_MS = 2000;
 /** A colo cache that was slow, or failed, is left alone for so long: it costs one look in that time, not each refresh. */
