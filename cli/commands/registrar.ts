@@ -61,6 +61,10 @@ function registrarConfig(values: ConfigValues): RegistrarConfig {
   if ((cert === undefined) !== (key === undefined)) {
     problems.push("FINGERPOST_ETCD_CERT and FINGERPOST_ETCD_KEY: set both or neither");
   }
+  if (role !== "agent" && list(values, "signing.public_keys").length > 0 && !textOrUndefined(values, "signing.key")) {
+    // It would not believe its own documents, nor would any resolver with these keys.
+    problems.push("FINGERPOST_SIGNING_KEY: is required beside FINGERPOST_PUBLIC_KEYS, unless the role is agent");
+  }
   const redis = redisConfig(values, role, problems);
   const files = readEtcdFiles(values, problems);
   const services = readServices(values, problems);

@@ -76,5 +76,7 @@ export const publicKeyList = v.pipe(
     ),
     "must be an array of strings",
   ),
+  // Set to nothing, an empty secret file for instance, it would switch off what it was set for.
+  v.minLength(1, "must hold a key; left out, signatures are not looked at"),
   v.maxLength(16, "must hold at most 16 keys: two are enough for a rotation"),
 );

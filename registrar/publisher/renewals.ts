@@ -21,19 +21,20 @@ export interface Renewals {
 
 export interface RenewalsOptions {
   readonly namespace: string;
-  readonly clock: Pick<Clock, "monotonic">;
+  /** The one that documents are signed by: set forward, or after a pause of the machine, they end that much sooner. */
+  readonly clock: Pick<Clock, "now">;
   readonly random: Random;
 }
 
 export function createRenewals({ namespace, clock, random }: RenewalsOptions): Renewals {
-  /** By service; monotonic. */
+  /** By service; milliseconds since the epoch, as what expires. */
   const due = new Map<string, number>();
   let catalogDueMs = Infinity;
 
   return {
     wrote(writes) {
       for (const { key, expiresInMs } of writes) {
-        const dueMs = clock.monotonic() + DOCUMENT_LIFE_MS * (DUE_AT_LEAST + DUE_SPREAD * random());
+        const dueMs = clock.now() + DOCUMENT_LIFE_MS * (DUE_AT_LEAST + DUE_SPREAD * random());
         const service = serviceOfKey(namespace, key);
         if (service === undefined) catalogDueMs = dueMs;
         // A tombstone is gone before its signature has expired.
@@ -42,7 +43,7 @@ export function createRenewals({ namespace, clock, random }: RenewalsOptions): R
       }
     },
     takeServices() {
-      const nowMs = clock.monotonic();
+      const nowMs = clock.now();
       const taken: string[] = [];
       for (const [service, dueMs] of due) {
         if (dueMs > nowMs) continue;
@@ -53,7 +54,7 @@ export function createRenewals({ namespace, clock, random }: RenewalsOptions): R
       return taken;
     },
     takeCatalog() {
-      if (clock.monotonic() < catalogDueMs) return false;
+      if (clock.now() < catalogDueMs) return false;
       catalogDueMs = Infinity;
       return true;
     },

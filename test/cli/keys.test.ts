@@ -61,12 +61,16 @@ describe("fingerpost keys", () => {
     const halved = SIGNING_KEY.slice(0, 60);
     const file = join(folder, "key.pem");
     writeFileSync(file, `-----BEGIN PRIVATE KEY-----\n${SIGNING_KEY}\n-----END PRIVATE KEY-----\n`);
+    const empty = join(folder, "empty");
+    writeFileSync(empty, "\n");
     const cases = [
       [["registrar"], { FINGERPOST_SIGNING_KEY: halved }, "FINGERPOST_SIGNING_KEY: must be one line of base64"],
       [["registrar"], { FINGERPOST_SIGNING_KEY_FILE: file }, "FINGERPOST_SIGNING_KEY_FILE: must be one line of base64"],
       [["keys", "public"], { FINGERPOST_SIGNING_KEY: publicTextOf(SIGNING_KEY) }, "FINGERPOST_SIGNING_KEY: must be"],
       [["keys", "public"], {}, "FINGERPOST_SIGNING_KEY, or FINGERPOST_SIGNING_KEY_FILE: is required"],
+      [["registrar"], { FINGERPOST_PUBLIC_KEYS: publicTextOf(SIGNING_KEY) }, "FINGERPOST_SIGNING_KEY: is required beside"],
       [["resolver", "--open"], { FINGERPOST_PUBLIC_KEYS: SIGNING_KEY }, "FINGERPOST_PUBLIC_KEYS: must be an Ed25519"],
+      [["resolver", "--open"], { FINGERPOST_PUBLIC_KEYS_FILE: empty }, "FINGERPOST_PUBLIC_KEYS_FILE: must hold a key"],
     ] as const;
     await Promise.all(
       cases.map(async ([args, env, said]) => {
