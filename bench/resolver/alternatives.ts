@@ -63,7 +63,9 @@ export async function measureAlternatives(stage: Stage, short: boolean, bundle: 
   });
   const load = startTask<Load>(stage, import.meta.url, "./tasks/load.ts");
   const worker = async (name: string, script: string, env: Readonly<Record<string, string>>) => {
-    const { pid, port } = await startWorkerd(stage, { name: "worker", script, env: { ...store.env, ...env } });
+    // Not over the line: nobody who reads Redis for each lookup has a proxy of ours on the way.
+    const direct = { ...store.env, UPSTASH_REDIS_REST_URL: store.gatewayUrl };
+    const { pid, port } = await startWorkerd(stage, { name: "worker", script, env: { ...direct, ...env } });
     const requests = shuffled(lookupsOf(services));
     const pids = { server: pid, stores: store.redis.pid, gateway: store.gatewayPid, client: load.pid };
     return { name, pid, port, pids, ask: await askOver(load, name, port, requests) };

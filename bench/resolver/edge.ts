@@ -26,9 +26,11 @@ export interface EdgeStore {
   readonly redis: BenchRedis;
   readonly publisher: TestPublisher;
   readonly gatewayPid: number;
-  /** Between Workers and the gateway. */
+  /** Of the gateway itself. */
+  readonly gatewayUrl: string;
+  /** Between Workers and the gateway: one hop more, in the process of the benchmark. */
   readonly line: Proxy;
-  /** The Worker's environment. */
+  /** The Worker's environment: it asks over the line. */
   readonly env: Readonly<Record<string, string>>;
   /** GETs and MGETs that Redis has run so far, by its own count. */
   reads(): Promise<number>;
@@ -64,7 +66,7 @@ export async function startLine(stage: Stage, redis: BenchRedis, gatewayApart: b
     UPSTASH_REDIS_REST_TOKEN: READ_ONLY_TOKEN,
     FINGERPOST_KEYS: `function=${createHash("sha256").update(CALLER_KEY).digest("hex")}`,
   };
-  return { gatewayPid: gateway.pid, line, env };
+  return { gatewayPid: gateway.pid, gatewayUrl: `http://127.0.0.1:${gateway.port}`, line, env };
 }
 
 interface Gateway {

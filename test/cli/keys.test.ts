@@ -68,7 +68,11 @@ describe("fingerpost keys", () => {
       [["registrar"], { FINGERPOST_SIGNING_KEY_FILE: file }, "FINGERPOST_SIGNING_KEY_FILE: must be one line of base64"],
       [["keys", "public"], { FINGERPOST_SIGNING_KEY: publicTextOf(SIGNING_KEY) }, "FINGERPOST_SIGNING_KEY: must be"],
       [["keys", "public"], {}, "FINGERPOST_SIGNING_KEY, or FINGERPOST_SIGNING_KEY_FILE: is required"],
-      [["registrar"], { FINGERPOST_PUBLIC_KEYS: publicTextOf(SIGNING_KEY) }, "FINGERPOST_SIGNING_KEY: is required beside"],
+      [
+        ["registrar"],
+        { FINGERPOST_PUBLIC_KEYS: publicTextOf(SIGNING_KEY) },
+        "FINGERPOST_SIGNING_KEY: is required beside",
+      ],
       [["resolver", "--open"], { FINGERPOST_PUBLIC_KEYS: SIGNING_KEY }, "FINGERPOST_PUBLIC_KEYS: must be an Ed25519"],
       [["resolver", "--open"], { FINGERPOST_PUBLIC_KEYS_FILE: empty }, "FINGERPOST_PUBLIC_KEYS_FILE: must hold a key"],
     ] as const;
