@@ -4,6 +4,7 @@ import { createTestPublisher } from "../test/resolver/publish.ts";
 import { instance } from "../test/support/instance.ts";
 import type { ResolverOptions } from "./options.ts";
 import { createResolver } from "./resolver.ts";
+import { createUpstashStore } from "./store/upstash.ts";
 
 const least: ResolverOptions = { access: { type: "open" }, store: createFakeStore() };
 
@@ -33,6 +34,16 @@ it("a resolver under a path answers there, from memory as well, and nowhere else
     expect([path, await look(path)]).toEqual([path, 404]);
     expect([path, await look(`/other${path}`)]).toEqual([path, 404]);
   }
+});
+
+it("a store is refused when it is made, not at each lookup, for a URL that is none or in the clear, or without a token", () => {
+  const made = (options: object) => () => createUpstashStore({ url: "https://r.example.com", token: "t", ...options });
+  expect(made({})).not.toThrow();
+  expect(made({ url: "http://127.0.0.1:7071" })).not.toThrow();
+  for (const url of ["r.example.com", "http://r.example.com", "", undefined]) {
+    expect(made({ url })).toThrow("url must be an https:// URL");
+  }
+  for (const token of ["", undefined]) expect(made({ token })).toThrow("token is required");
 });
 
 it("what is there and undefined takes its default", () => {

@@ -86,6 +86,27 @@ describe("configuration", () => {
     );
   });
 
+  it("never takes an empty file or commas alone for public keys left out: nothing would be verified", () => {
+    const path = join(folder, "public-keys");
+    writeFileSync(path, "\n");
+    expect(problems({ env: { FINGERPOST_PUBLIC_KEYS_FILE: path } }, "resolver")).toEqual([
+      "FINGERPOST_PUBLIC_KEYS_FILE: the file is empty",
+    ]);
+    expect(problems({ env: { FINGERPOST_PUBLIC_KEYS: " , " } }, "resolver").join()).toContain(
+      "FINGERPOST_PUBLIC_KEYS: must not be empty",
+    );
+  });
+
+  it("names a Redis' URL that is none, together with the rest", () => {
+    const env = { UPSTASH_REDIS_REST_URL: "example.upstash.io", FINGERPOST_LISTEN: "x" };
+    for (const process of ["registrar", "resolver"] as const) {
+      expect(problems({ env }, process)).toEqual([
+        'UPSTASH_REDIS_REST_URL: must be an http:// or https:// URL (it is "example.upstash.io")',
+        'FINGERPOST_LISTEN: must be host:port with a port of 0 to 65535 (it is "x")',
+      ]);
+    }
+  });
+
   it("refuses a file that was named and is not there", () => {
     expect(problems({ file: join(folder, "none.toml") }).join()).toContain("none.toml");
   });

@@ -104,7 +104,11 @@ function find(
   if (variable !== undefined) return { value: coerce(setting, variable), origin: env };
   if (secretFile !== undefined) {
     try {
-      return { value: coerce(setting, readFileSync(secretFile, "utf8").trim()), origin: fileVariable };
+      const content = readFileSync(secretFile, "utf8").trim();
+      // Whoever names a file means what is in it: a secret that was mounted empty is no secret left out.
+      if (content !== "") return { value: coerce(setting, content), origin: fileVariable };
+      problems.push(`${fileVariable}: the file is empty`);
+      return undefined;
     } catch (error) {
       problems.push(`${fileVariable}: cannot be read: ${messageOf(error)}`);
       return undefined;
@@ -122,15 +126,19 @@ function coerce(setting: Setting, given: string | boolean): unknown {
     case "tables":
       return given;
     case "list":
-      return given
-        .split(",")
-        .map((part) => part.trim())
-        .filter((part) => part !== "");
+      return listOf(given);
     case "number":
       return given.trim() === "" || Number.isNaN(Number(given)) ? given : Number(given);
     case "boolean":
       return given === "true" ? true : given === "false" ? false : given;
   }
+}
+
+/** Commas alone are a list of variables that were empty: one of public keys, taken for none, would have nothing verified. */
+function listOf(given: string): readonly string[] {
+  const parts = given.split(",").map((part) => part.trim());
+  const filled = parts.filter((part) => part !== "");
+  return filled.length === 0 && parts.length > 1 ? parts : filled;
 }
 
 function describe(setting: Setting, given: Given, issue: v.BaseIssue<unknown>): string {

@@ -12,7 +12,7 @@ export const resolverSettings: readonly Setting[] = [
     env: "FINGERPOST_KEYS",
     kind: "list",
     schema: textList,
-    help: "who may ask: name=sha256 of each bearer key, separated by commas",
+    help: "who may ask: name=sha256 of each bearer key, separated by commas; with scopes name=sha256@namespace/service+…",
     processes: ["resolver"],
   },
   {

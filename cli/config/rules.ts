@@ -28,6 +28,8 @@ export const httpUrl = v.pipe(
 export const secureUrl = v.pipe(
   httpUrl,
   v.check((value) => {
+    // What is no URL was refused above, and comes here all the same.
+    if (!URL.canParse(value)) return true;
     const url = new URL(value);
     return url.protocol === "https:" || isLoopback(url.hostname.replace(/^\[|\]$/g, ""));
   }, "must be https:// unless the host is a loopback address"),

@@ -1,5 +1,6 @@
 import { commandRequest, parseCommandReply } from "../../contract/upstash.ts";
 import { FingerpostError } from "../../kernel/errors.ts";
+import { isSecureUrl, SECURE_URL_RULE } from "../secure-url.ts";
 import { MGET_KEYS_MAX, STORE_TIMEOUT_MS_DEFAULT, type ReadStore } from "./redis.ts";
 import { commandRefused, passes, storeError, valueOrMissing, valuesOrMissing } from "./values.ts";
 
@@ -18,12 +19,21 @@ export interface UpstashStoreOptions {
   readonly timeoutMs?: number;
 }
 
-/** Redis over Upstash's REST protocol, by nothing but `fetch`. No error tells the command, the URL or the token. */
+/**
+ * Redis over Upstash's REST protocol, by nothing but `fetch`. Throws `invalid_argument` for a URL that would show the token
+ * on its way, or is none, and where the token is missing. No error tells the command, the URL or the token.
+ */
 export function createUpstashStore({
   url,
   token,
   timeoutMs = STORE_TIMEOUT_MS_DEFAULT,
 }: UpstashStoreOptions): ReadStore {
+  // Whoever writes no types may hand over a variable that is not set; all lookups would fail, as if Redis were down.
+  if (!isSecureUrl(url) || !token) {
+    const rule = token ? `url ${SECURE_URL_RULE}` : "token is required";
+    throw new FingerpostError("invalid_argument", `The store's options are not valid: ${rule}.`);
+  }
+
   async function send(command: readonly string[]): Promise<{ readonly response: Response; readonly text: string }> {
     try {
       const response = await fetch(url, commandRequest(token, JSON.stringify(command), timeoutMs));
