@@ -1,10 +1,11 @@
 import { hostname } from "node:os";
-import { InvalidArgumentError, Option, type Command } from "commander";
+import { Option, type Command } from "commander";
 import { systemClock, sleep } from "../../kernel/clock.ts";
 import { createBackoff } from "../../kernel/backoff.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
+import { collect, collectEntry, parseNumber } from "../arguments.ts";
 import { call, CallError, type Asked } from "../http.ts";
 import { addRegistrarTarget, namespaceOption, namespacePath } from "../target.ts";
 
@@ -153,23 +154,4 @@ function checkOf(command: Command, options: RegisterOptions): Record<string, unk
   );
   if (alone) command.error(`error: --check-${alone[0]} needs --check-http, --check-tcp or --check-grpc`);
   return undefined;
-}
-
-function parseNumber(value: string): number {
-  const number = Number(value);
-  if (value.trim() === "" || Number.isNaN(number)) throw new InvalidArgumentError("It must be a number.");
-  return number;
-}
-
-function collect(value: string, previous: readonly string[] = []): readonly string[] {
-  return [...previous, value];
-}
-
-function collectEntry(
-  value: string,
-  previous: Readonly<Record<string, string>> = {},
-): Readonly<Record<string, string>> {
-  const at = value.indexOf("=");
-  if (at < 1) throw new InvalidArgumentError("It must be key=value.");
-  return { ...previous, [value.slice(0, at)]: value.slice(at + 1) };
 }

@@ -114,6 +114,26 @@ describe("the command line", () => {
   });
 });
 
+const FILTERS = [
+  ...["--instance-version", "^2", "--tag", "blue", "--tag", "new", "--region", "eu", "--zone", "eu-1"],
+  ...["--meta", "team=edge", "--meta", "a=b=c", "--health", "all", "--near", "eu-1", "--limit", "3"],
+];
+const FILTERS_QUERY =
+  "health=all&limit=3&meta.a=b%3Dc&meta.team=edge&near=eu-1&region=eu&tag=blue&tag=new&version=%5E2&zone=eu-1";
+
+it("lookup takes every filter, and asks with all of them", async () => {
+  const resolver = await playResolver();
+  resolver.play((_request, response) => {
+    response
+      .writeHead(200, { "Content-Type": "application/json" })
+      .end(JSON.stringify(answerOf("web", [instance("a")])));
+  });
+  const { code, stdout } = await fingerpost(["lookup", "web", ...FILTERS, "--resolver", resolver.url]);
+  expect([code, stdout.split("\n")[1]]).toEqual([0, expect.stringMatching(/^a /)]);
+  expect(resolver.seen[0]?.path).toBe(`/v1/namespaces/default/services/web?${FILTERS_QUERY}`);
+  await resolver.close();
+});
+
 it("watch prints a line a change, and ends with 0 when it is stopped", async () => {
   const resolver = await playResolver();
   const answer = (revision: number, ids: readonly string[]) =>
@@ -131,7 +151,7 @@ it("watch prints a line a change, and ends with 0 when it is stopped", async () 
   });
   const child = spawn(
     process.execPath,
-    [join(PROJECT_DIR, "cli/main.ts"), "watch", "web", "--tag", "blue", "--near", "eu-1", "--resolver", resolver.url],
+    [join(PROJECT_DIR, "cli/main.ts"), "watch", "web", ...FILTERS, "--resolver", resolver.url],
     { cwd: folder, env: { PATH: process.env["PATH"] }, stdio: ["ignore", "pipe", "inherit"] },
   );
   const exited = new Promise((resolve) => child.once("exit", resolve));
@@ -142,7 +162,7 @@ it("watch prints a line a change, and ends with 0 when it is stopped", async () 
   expect(await next()).toBe("revision 8: 2 instances +c -a");
   stream?.write("event: unknown\ndata: {}\n\n");
   expect(await next()).toBe('there is no service "web"');
-  expect(resolver.seen[0]?.path).toBe("/v1/namespaces/default/services/web/watch?near=eu-1&tag=blue");
+  expect(resolver.seen[0]?.path).toBe(`/v1/namespaces/default/services/web/watch?${FILTERS_QUERY}`);
   child.kill("SIGINT");
   expect(await exited).toBe(0);
   await resolver.close();
