@@ -114,10 +114,10 @@ describe("the command line", () => {
   });
 });
 
-const FILTERS = [
-  ...["--instance-version", "^2", "--tag", "blue", "--tag", "new", "--region", "eu", "--zone", "eu-1"],
-  ...["--meta", "team=edge", "--meta", "a=b=c", "--health", "all", "--near", "eu-1", "--limit", "3"],
-];
+const FILTERS = (
+  "--instance-version ^2 --tag blue --tag new --region eu --zone eu-1 " +
+  "--meta team=edge --meta a=b=c --health all --near eu-1 --limit 3"
+).split(" ");
 const FILTERS_QUERY =
   "health=all&limit=3&meta.a=b%3Dc&meta.team=edge&near=eu-1&region=eu&tag=blue&tag=new&version=%5E2&zone=eu-1";
 
