@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from "vitest";
 import { createAnswer } from "./answer.ts";
-import type { Provenance } from "../lookup/lookups.ts";
+import type { Provenance } from "../lookup/provenance.ts";
 
 afterEach(() => vi.unstubAllGlobals());
 

@@ -1,5 +1,5 @@
 import { HEADER_AGE_MS, HEADER_REVISION, HEADER_SOURCE, HEADER_STALE } from "../../contract/http.ts";
-import type { Provenance } from "../lookup/lookups.ts";
+import type { Provenance } from "../lookup/provenance.ts";
 
 /**
  * The headers of one kind of answer after another: in one Headers object, of which only what differs from the last answer

@@ -1,6 +1,7 @@
 import { FingerpostError } from "../../kernel/errors.ts";
 import { createAnswerHeaders, createCopyCheck } from "./answer-headers.ts";
-import type { Lookup, Provenance } from "../lookup/lookups.ts";
+import type { Lookup } from "../lookup/lookups.ts";
+import type { Provenance } from "../lookup/provenance.ts";
 
 /** Shared caches must not keep what a credential opened, and private ones ask first: a 304 costs next to nothing. */
 const CACHEABLE = "private, no-cache";

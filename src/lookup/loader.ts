@@ -1,7 +1,4 @@
-import type { Head } from "../../contract/head.ts";
 import type { Source } from "../../contract/http.ts";
-import { catalogKey, headKey, serviceKey } from "../../contract/redis-keys.ts";
-import type { Version } from "../../contract/version.ts";
 import type { Verifier } from "../../contract/signature.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { FingerpostError, messageOf } from "../../kernel/errors.ts";
@@ -11,11 +8,12 @@ import type { Breaker } from "./breaker.ts";
 import { createFlights, type Background, type Joined } from "./flight.ts";
 import type { ResolverLog } from "../log.ts";
 import type { Entry, NamespaceState } from "../memory/namespace-state.ts";
-import { createOpener, type Opened } from "./opening.ts";
-import { createDocuments, CATALOG_DOCUMENT, HEAD_DOCUMENT, type Document, type OpenedReading } from "./documents.ts";
+import { createOpener } from "./opening.ts";
+import { createDocuments, CATALOG_DOCUMENT, HEAD_DOCUMENT, type OpenedReading } from "./documents.ts";
 import { createDeepReader } from "./deep-reader.ts";
 import { DEEP_TIMEOUT_MS, type DeepCopies } from "./deep-copies.ts";
 import { createReading } from "./reading.ts";
+import { createRedisReader } from "./redis-reader.ts";
 import { createRefusals, type Refusal } from "./refusals.ts";
 import { COLO_DOCUMENTS_MAX, COLO_TIMEOUT_MS, type DocumentName, type SharedReadings } from "./shared-readings.ts";
 import { MGET_KEYS_MAX, type ReadStore } from "../store/redis.ts";
@@ -122,10 +120,7 @@ export function createLoader(options: LoaderOptions): Loader {
   const reading = createReading({ namespace, state, refusals, clock, log });
   const readDeep = createDeepReader({ state, reading, documents, clock, swrMs });
   const attempts = createAttempts(state, clock, freshMs);
-  let headTriedAt = -Infinity;
-  /** Whether the last head that Redis gave told nothing, or it gave none. */
-  let silent = false;
-  let catalogTriedAt = -Infinity;
+  const redis = createRedisReader({ ...options, documents, reading, attempts });
   let lookedAt = -Infinity;
   /** Whether somebody waits for the refresh that is under way. */
   let awaited = false;
@@ -135,70 +130,7 @@ export function createLoader(options: LoaderOptions): Loader {
   const ageOf = (at: number) => clock.monotonic() - at;
   const recently = (at: number) => ageOf(at) < freshMs;
   /** Nothing is learnt beside such a head, so nothing else is worth asking for until it is tried again. */
-  const headless = () => silent && recently(headTriedAt);
-
-  const keyOf = ([kind, name]: DocumentName) =>
-    kind === "service" ? serviceKey(namespace, name) : kind === "head" ? headKey(namespace) : catalogKey(namespace);
-
-  async function ask<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      const answer = await call();
-      breaker.succeeded();
-      return answer;
-    } catch (error) {
-      // While it is open every probe fails the same way, and once is enough to tell.
-      if (breaker.closed()) log.warn({ namespace, reason: messageOf(error) }, "Redis could not be read");
-      breaker.failed();
-      throw error;
-    }
-  }
-
-  /** Reads documents of one MGET. Nothing is learnt beside a head that tells nothing. */
-  async function read(names: readonly DocumentName[], background: Background): Promise<Map<string, Entry>> {
-    const readAt = clock.monotonic();
-    const all = [HEAD_DOCUMENT, ...names];
-    const texts = await ask(() => store.mget(all.map(keyOf)));
-    options.onAnswer(background);
-    // All of them first, so that what is learnt from one reading is learnt at once.
-    const opened = await documents.open(all, texts);
-    const entries = new Map<string, Entry>();
-    headTriedAt = readAt;
-    const head = reading.head(opened[0], readAt);
-    silent = !head;
-    if (!head) return entries;
-    const current: Document[] = [];
-    all.forEach((name, index) => {
-      const version = take(name, opened[index], readAt, head, entries);
-      if (version) current.push({ name, text: texts[index], opened: opened[index], version });
-    });
-    const [first, ...others] = current;
-    documents.share(first ? [...others, first] : [], readAt, head, background);
-    return entries;
-  }
-
-  /** Its version, if it may be shared: only what was current when it was read tells others what was current then. */
-  function take(
-    [kind, name]: DocumentName,
-    opened: Opened | undefined,
-    readAt: number,
-    head: Head,
-    entries: Map<string, Entry>,
-  ): Version | undefined {
-    if (kind === "head") return head;
-    if (kind === "catalog") {
-      catalogTriedAt = readAt;
-      if (opened) reading.catalog(opened, "redis");
-      return { epoch: head.epoch, revision: head.catalogRevision };
-    }
-    const entry = opened && reading.snapshot(name, opened, head, readAt, "redis");
-    if (entry) entries.set(name, entry);
-    if (entry?.standing.type === "current") {
-      attempts.delete(name);
-      return entry.held.snapshot;
-    }
-    attempts.set(name, { at: readAt, missing: opened === undefined });
-    return undefined;
-  }
+  const headless = () => redis.silent() && recently(redis.headTriedAt());
 
   /** Takes what the colo cache has, as old as it is: its age decides whether it is served. */
   async function loadShared(services: readonly string[]): Promise<Loaded> {
@@ -256,27 +188,17 @@ export function createLoader(options: LoaderOptions): Loader {
     if (changed.length === 0 || (from === "colo" && !breaker.allow())) {
       return { from, entries, ...(from === "colo" ? { headReadAt: state.readAt() } : {}) };
     }
-    return { from: "redis", entries: new Map([...entries, ...(await read(documentsOf(changed), background))]) };
+    return { from: "redis", entries: new Map([...entries, ...(await redis.read(documentsOf(changed), background))]) };
   }
 
   async function refreshNow(background: Background): Promise<Loaded> {
-    const readAt = clock.monotonic();
-    const text = await ask(() => store.get(headKey(namespace)));
-    options.onAnswer(background);
-    headTriedAt = readAt;
-    const opened = await opener.open("head", "", text);
-    const head = reading.head(opened, readAt);
-    silent = !head;
+    const tells = await redis.readHead(background);
     spreadMs = drawSpread();
-    if (!head) return { from: "redis", entries: new Map() };
-    // Where something has changed the head is shared with that.
-    if (state.behind(1).length > 0) return refreshChanged("redis", background);
-    documents.share([{ name: HEAD_DOCUMENT, text, opened, version: head }], readAt, head, background);
-    return { from: "redis", entries: new Map() };
+    return tells ? refreshChanged("redis", background) : { from: "redis", entries: new Map() };
   }
 
   async function loadNow(names: readonly string[], background: Background): Promise<Loaded> {
-    return { from: "redis", entries: await read(documentsOf(names), background) };
+    return { from: "redis", entries: await redis.read(documentsOf(names), background) };
   }
 
   async function loadCatalogNow(background: Background): Promise<Loaded> {
@@ -290,7 +212,7 @@ export function createLoader(options: LoaderOptions): Loader {
       }
     }
     if (!breaker.allow()) throw new FingerpostError("unavailable", "Redis is not asked while it is down.");
-    return { from: "redis", entries: await read([CATALOG_DOCUMENT], background) };
+    return { from: "redis", entries: await redis.read([CATALOG_DOCUMENT], background) };
   }
 
   /** A refresh brings what its own head has shown to be behind. */
@@ -332,7 +254,7 @@ export function createLoader(options: LoaderOptions): Loader {
       const joined = flights.join(HEAD, background);
       awaited = waited || (joined !== undefined && awaited);
       if (joined) return joined;
-      if (recently(headTriedAt) || (!waited && ageOf(state.readAt()) < freshMs + spreadMs)) return undefined;
+      if (recently(redis.headTriedAt()) || (!waited && ageOf(state.readAt()) < freshMs + spreadMs)) return undefined;
       if (shared.usable() && ageOf(lookedAt) >= (breaker.closed() ? LOOK_MS : LOOK_DOWN_MS)) {
         return flights.start([HEAD], background, () => told(refreshShared(background)));
       }
@@ -375,7 +297,7 @@ export function createLoader(options: LoaderOptions): Loader {
     loadCatalog(background) {
       const joined = flights.join(CATALOG, background);
       if (joined) return joined;
-      if (headless() || recently(catalogTriedAt)) return undefined;
+      if (headless() || recently(redis.catalogTriedAt())) return undefined;
       return flights.start([CATALOG], background, () => told(loadCatalogNow(background)));
     },
     deepBudgetMs: () => (deep.usable() ? DEEP_TIMEOUT_MS : 0),

@@ -8,28 +8,14 @@ import type { Held } from "../memory/held.ts";
 import type { NamedCount } from "../memory/known-names.ts";
 import { LOAD_SERVICES_MAX, type Loaded, type Loader } from "./loader.ts";
 import type { Entry, NamespaceState } from "../memory/namespace-state.ts";
-import { createTokenBucket } from "../token-bucket.ts";
+import { createJudge, type Step } from "./judge.ts";
+import { createProvenance, type Provenance } from "./provenance.ts";
 
-/** Loads of services not known to exist, at once. Past them the catalog is read first, so that names made up cost nothing. */
-const SPECULATIVE_MAX = 8;
-/** The same in all, where the catalog cannot be had: names made up would cost a command each, one after another. */
-const SPECULATIVE_PER_SECOND = 10;
-const SPECULATIVE_BURST = 100;
 /**
  * Readings one lookup waits for: the colo cache, a head or a snapshot, a catalog, the snapshot that it names, and as many
  * again that had begun for others and did not bring what this one needs. Its budget is the nearer bound.
  */
 const STEPS_MAX = 8;
-
-/** How good an answer is, for its headers. */
-export interface Provenance {
-  readonly source: Source;
-  /** Of the catalog of truth: how long ago the publisher is known to have been current. */
-  readonly ageMs: number;
-  readonly stale: boolean;
-  /** RFC 9211, without the cache's name. */
-  readonly cacheStatus: string;
-}
 
 /** `unknown`: a complete head and a catalog say that there is no such service. `nothing`: nothing is known of it. */
 export type Lookup =
@@ -89,65 +75,17 @@ type Revalidation =
   | { readonly type: "read"; readonly startedAt: number; readonly collapsed: boolean }
   | { readonly type: "failed" | "limited" };
 
-type Reading = "refresh" | "load" | "catalog";
-type Verdict = { readonly type: "serve"; readonly entry: Entry } | { readonly type: "unknown" } | Reading;
-
 /** The levels in their order: memory, colo cache, Redis, last-known-good. */
 export function createLookups(options: LookupsOptions): Lookups {
-  const { state, loader, breaker, clock, freshMs, swrMs, budgetMs, coldBudgetMs, staleAfterMs } = options;
-
-  const speculations = createTokenBucket({
-    clock,
-    ratePerSecond: SPECULATIVE_PER_SECOND,
-    burst: SPECULATIVE_BURST,
-  });
+  const { state, loader, breaker, clock, freshMs, swrMs, budgetMs, coldBudgetMs } = options;
+  const { judge, ended } = createJudge(options);
+  const provenance = createProvenance(options);
 
   const ageOf = (at: number) => clock.monotonic() - at;
 
-  /**
-   * A reading no older than `since` is as good as any that could still be made for this lookup; one older than `notBefore`
-   * is not what it asked for.
-   */
-  function judge(service: string, since: number, notBefore = -Infinity): Verdict {
-    const entry = state.entry(service);
-    const over = entry !== undefined && ended(entry);
-    // An answer may be a little old, but that there is none must not be: a client that has just registered would see it.
-    const ageMsMax = over ? freshMs : swrMs;
-    const enough = (at: number) => at >= notBefore && (ageOf(at) <= ageMsMax || at >= since);
-    if (entry && enough(state.currentAt(entry))) return over ? { type: "unknown" } : { type: "serve", entry };
-    if (entry?.standing.type === "current") return "refresh";
-    const absent = isAbsent(service);
-    if (entry && !loader.missing(service)) return "load";
-    if (absent === undefined) return loader.missing(service) || !maySpeculate(service) ? "catalog" : "load";
-    if (!absent) return "load";
-    if (ageOf(state.readAt()) > freshMs && state.readAt() < since) return "refresh";
-    state.drop(service);
-    return { type: "unknown" };
-  }
-
-  /** Whether the ring, or else the catalog, says that there is no such service; undefined when neither can tell. */
-  function isAbsent(service: string): boolean | undefined {
-    if (!state.head()) return undefined;
-    const change = state.change(service)?.[2];
-    if (change === "added") return false;
-    // Its tombstone answers until its time has come; a tombstone that is no longer stored has had its time.
-    if (change === "removed") return loader.missing(service);
-    const known = state.names.has(service);
-    return known === undefined ? undefined : !known;
-  }
-
-  function ended({ held, standing }: Entry): boolean {
-    const { tombstoneUntil } = held.snapshot;
-    return tombstoneUntil !== undefined && standing.type === "current" && clock.now() > tombstoneUntil;
-  }
-
-  function maySpeculate(service: string): boolean {
-    return loader.loading(service) || (loader.size() < SPECULATIVE_MAX && speculations.take());
-  }
-
-  function begin(reading: Reading, service: string, background: Background): Joined<Loaded> | undefined {
-    if (reading === "refresh") return loader.refresh(background, true);
-    if (reading === "catalog") return loader.loadCatalog(background);
+  function begin(step: Step, service: string, background: Background): Joined<Loaded> | undefined {
+    if (step === "refresh") return loader.refresh(background, true);
+    if (step === "catalog") return loader.loadCatalog(background);
     return loader.load([service], background);
   }
 
@@ -215,26 +153,6 @@ export function createLookups(options: LookupsOptions): Lookups {
 
   function found(entry: Entry, source: Source, cacheStatus: string, since: number): Lookup {
     return { type: "found", held: entry.held, ...provenance(state.currentAt(entry), source, cacheStatus, since) };
-  }
-
-  function provenance(currentAt: number, source: Source, cacheStatus: string, since: number): Provenance {
-    const unread = ageOf(currentAt) > swrMs && currentAt < since;
-    const ageMs = toldAgeMs(currentAt);
-    return {
-      source: unread ? "last-known-good" : source,
-      ageMs,
-      stale: unread || ageMs > staleAfterMs,
-      cacheStatus: unread ? "hit; detail=last-known-good" : cacheStatus,
-    };
-  }
-
-  /** The wall clocks of two machines are compared here alone, and the time since this isolate saw it is a lower bound. */
-  function toldAgeMs(currentAt: number): number {
-    const head = state.head();
-    const unreadMs = Number.isFinite(currentAt) ? ageOf(currentAt) : 0;
-    // A deep copy may be all there is.
-    const unconfirmedMs = head ? Math.max(clock.now() - head.confirmedAt, ageOf(state.confirmationSeenAt())) : 0;
-    return Math.max(0, Math.round(Math.max(unconfirmedMs, unreadMs)));
   }
 
   function lookup(service: string, background: Background, startedAt?: number): Lookup | Promise<Lookup> {

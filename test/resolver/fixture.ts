@@ -10,6 +10,7 @@ import type { ColoCache } from "../../src/store/colo.ts";
 import type { DeepStore } from "../../src/store/deep.ts";
 import type { Random } from "../../kernel/random.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
+import { instance } from "../support/instance.ts";
 import type { SealKey } from "./sealed.ts";
 import { createFakeStore, type FakeStore } from "./fake-store.ts";
 import { createTestPublisher, type TestPublisher, type Write } from "./publish.ts";
@@ -97,4 +98,12 @@ export function createFixture(options: FixtureOptions = {}): Fixture {
       };
     },
   };
+}
+
+/** The same with two services published, `web` and `api`, of an instance each. */
+export async function createFilledFixture(options: FixtureOptions = {}): Promise<Fixture> {
+  const made = createFixture(options);
+  for (const service of ["web", "api"]) made.publisher.services.set(service, [instance(`${service}-1`)]);
+  await made.publisher.fill();
+  return made;
 }

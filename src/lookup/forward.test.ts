@@ -1,0 +1,198 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { headKey, serviceKey } from "../../contract/redis-keys.ts";
+import { createFilledFixture, type Fixture } from "../../test/resolver/fixture.ts";
+import { instance } from "../../test/support/instance.ts";
+
+const HEAD = headKey("default");
+const WEB = serviceKey("default", "web");
+
+let fixture: Fixture;
+
+beforeEach(async () => {
+  fixture = await createFilledFixture();
+});
+
+describe("a head that no publisher wrote", () => {
+  it("of an epoch far in the future is not taken, so that the real ones that follow are not older", async () => {
+    await fixture.look("web");
+    await fixture.publisher.writeHead({ epoch: fixture.clock.now() + 10 * 86_400_000 });
+    await fixture.clock.advance(3000);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-1"], source: "last-known-good" });
+    await fixture.publisher.put("web", [instance("web-2")]);
+    await fixture.clock.advance(3000);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-2"], source: "redis" });
+  });
+});
+
+describe("a new publisher whose clock is behind the last one's", () => {
+  it("is believed when it confirms: its answers are not stale for as long as the clocks differ", async () => {
+    fixture.publisher.confirmedAt = fixture.clock.now() + 3_600_000;
+    await fixture.publisher.writeHead();
+    await fixture.clock.advance(3000);
+    await fixture.look("web");
+    fixture.publisher.epoch = 2;
+    for (let second = 0; second < 20; second++) {
+      fixture.publisher.confirmedAt = fixture.clock.now();
+      await fixture.publisher.fill();
+      await fixture.clock.advance(1500);
+      await fixture.look("web");
+    }
+    const response = await fixture.get("/v1/services/web");
+    expect(response.headers.get("fingerpost-stale")).toBe("false");
+  });
+});
+
+describe("answers only move forward", () => {
+  it("when a replica gives an older head and snapshot", async () => {
+    const lagging = new Map(fixture.store.values);
+    await fixture.publisher.put("web", [instance("web-2")]);
+    await fixture.look("web");
+    fixture.store.values = lagging;
+    for (let second = 0; second < 5; second++) {
+      await fixture.clock.advance(1500);
+      expect((await fixture.look("web")).ids).toEqual(["web-2"]);
+    }
+    expect(await fixture.look("web")).toMatchObject({ source: "last-known-good", stale: true });
+  });
+
+  it("when a replica has the latest head and still an older snapshot of what must be read again", async () => {
+    await fixture.publisher.put("web", [instance("web-2")]);
+    const old = fixture.publisher.snapshotText("web");
+    await fixture.publisher.put("web", [instance("web-3")]);
+    await fixture.look("web");
+    await fixture.publisher.fill();
+    fixture.store.values.set(WEB, old);
+    await fixture.clock.advance(3000);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-3"], source: "last-known-good" });
+  });
+
+  it("and a replica that stays behind is not asked more often for that", async () => {
+    const lagging = new Map(fixture.store.values);
+    await fixture.publisher.put("web", [instance("web-2")]);
+    await fixture.look("web");
+    fixture.store.values = lagging;
+    await fixture.clock.advance(3000);
+    fixture.store.requests.length = 0;
+    for (let lookup = 0; lookup < 100; lookup++) await fixture.look("web");
+    expect(fixture.store.requests).toHaveLength(1);
+  });
+
+  it("when an earlier epoch has the later revision", async () => {
+    fixture.publisher.epoch = 2;
+    await fixture.publisher.put("web", [instance("web-2")]);
+    await fixture.look("web");
+    fixture.publisher.epoch = 1;
+    fixture.publisher.revision = 1000;
+    await fixture.publisher.put("web", [instance("web-old")]);
+    await fixture.clock.advance(3000);
+    expect((await fixture.look("web")).ids).toEqual(["web-2"]);
+  });
+
+  it("and the held one is served, and soon marked, while a lagging replica lacks what the ring names", async () => {
+    await fixture.look("web");
+    const old = fixture.store.values.get(WEB) ?? "";
+    await fixture.publisher.put("web", [instance("web-2")]);
+    const recent = fixture.store.values.get(WEB) ?? "";
+    fixture.store.values.set(WEB, old);
+    await fixture.clock.advance(1500);
+    await fixture.look("web");
+    await fixture.clock.advance(0);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-1"], source: "memory" });
+    await fixture.clock.advance(1500);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-1"], source: "last-known-good", stale: true });
+    fixture.store.values.set(WEB, recent);
+    await fixture.clock.advance(1001);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-2"], stale: false });
+  });
+
+  it("and a lagging replica costs at most one reading of the service in a fresh interval", async () => {
+    await fixture.look("web");
+    const old = fixture.store.values.get(WEB) ?? "";
+    await fixture.publisher.put("web", [instance("web-2")]);
+    fixture.store.values.set(WEB, old);
+    await fixture.clock.advance(5000);
+    await fixture.look("web");
+    fixture.store.requests.length = 0;
+    for (let lookup = 0; lookup < 100; lookup++) await fixture.look("web");
+    expect(fixture.store.requests.length).toBeLessThanOrEqual(1);
+  });
+});
+
+describe("the ring", () => {
+  it("that grows while it is read costs one reading for all that it names, not one for each", async () => {
+    fixture.publisher.services.set("db", [instance("db-1")]);
+    await fixture.publisher.fill();
+    for (const service of ["web", "api", "db"]) await fixture.look(service);
+    await fixture.publisher.put("web", [instance("web-2")]);
+    await fixture.clock.advance(1001);
+    fixture.store.holding = true;
+    await fixture.look("db");
+    // The head is answered, and the snapshots are not, when another service changes.
+    fixture.store.release();
+    fixture.store.holding = true;
+    await fixture.clock.advance(0);
+    await fixture.publisher.put("api", [instance("api-2")]);
+    fixture.store.release();
+    await fixture.clock.advance(0);
+    await fixture.publisher.put("web", [instance("web-3")]);
+    await fixture.publisher.put("db", [instance("db-2")]);
+
+    await fixture.clock.advance(1001);
+    fixture.store.requests.length = 0;
+    for (let round = 0; round < 3; round++) {
+      for (const service of ["api", "web", "db"]) await fixture.look(service);
+      await fixture.clock.advance(0);
+    }
+    expect((await fixture.look("api")).ids).toEqual(["api-2"]);
+    expect((await fixture.look("web")).ids).toEqual(["web-3"]);
+    expect((await fixture.look("db")).ids).toEqual(["db-2"]);
+    const DB = serviceKey("default", "db");
+    expect(fixture.store.requests).toEqual([
+      [HEAD, serviceKey("default", "api")],
+      [HEAD, WEB, DB],
+    ]);
+  });
+
+  it("that no longer reaches back leaves held services unverified, and each is read again on demand", async () => {
+    await fixture.look("web");
+    await fixture.look("api");
+    fixture.publisher.services.set("web", [instance("web-2")]);
+    await fixture.publisher.fill();
+    fixture.store.requests.length = 0;
+    await fixture.clock.advance(2001);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-2"], source: "redis" });
+    expect(fixture.store.requests).toEqual([[HEAD], [HEAD, WEB]]);
+  });
+
+  it("that no longer reaches back costs a service in use no wait", async () => {
+    await fixture.look("web");
+    fixture.publisher.services.set("web", [instance("web-2")]);
+    await fixture.publisher.fill();
+    await fixture.clock.advance(1001);
+    for (let lookup = 0; lookup < 3; lookup++) {
+      expect((await fixture.look("web")).source).toBe("memory");
+      await fixture.clock.advance(0);
+    }
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-2"], source: "memory" });
+  });
+
+  it("carried over by a new epoch keeps what is held, and one filled anew by another does not", async () => {
+    await fixture.publisher.put("api", [instance("api-2")]);
+    await fixture.look("web");
+    fixture.publisher.epoch = 2;
+    await fixture.publisher.writeHead();
+    fixture.store.requests.length = 0;
+    await fixture.clock.advance(3000);
+    expect((await fixture.look("web")).source).toBe("redis");
+    expect(fixture.store.requests).toEqual([[HEAD]]);
+
+    // Another lineage whose revisions happen to continue ours: only its ring gives it away.
+    fixture.publisher.epoch = 3;
+    fixture.publisher.services.set("web", [instance("web-3")]);
+    await fixture.publisher.fill();
+    fixture.publisher.revision += 5;
+    await fixture.publisher.writeHead({ ring: { floor: 11, entries: [] } });
+    await fixture.clock.advance(3000);
+    expect(await fixture.look("web")).toMatchObject({ ids: ["web-3"] });
+  });
+});
