@@ -19,9 +19,9 @@ export interface Judge {
    * A reading no older than `since` is as good as any that could still be made for this lookup; one older than `notBefore`
    * is not what it asked for.
    */
-  judge(service: string, since: number, notBefore?: number): Verdict;
+  readonly judge: (service: string, since: number, notBefore?: number) => Verdict;
   /** Whether it is the tombstone of a service, and its time is over. */
-  ended(entry: Entry): boolean;
+  readonly ended: (entry: Entry) => boolean;
 }
 
 export interface JudgeOptions {
