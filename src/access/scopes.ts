@@ -24,6 +24,8 @@ interface Grant {
   readonly patterns: readonly Match[];
 }
 
+const NOTHING: Grant = { exact: new Set(), patterns: [] };
+
 type Match = (name: string) => boolean;
 
 /** A caller who may see what any of `scopes` covers, and nothing without one. */
@@ -33,6 +35,8 @@ export function scopedCaller(name: string, scopes: readonly Scope[]): Caller {
 
   function grantOf(namespace: string): Grant {
     const services = compiled.filter(({ covers }) => covers(namespace)).map(({ service }) => service);
+    // Not kept: namespaces made up would fill the memory of each caller.
+    if (services.length === 0) return NOTHING;
     const grant = {
       exact: new Set(services.filter((service) => !service.includes("*"))),
       patterns: services.filter((service) => service.includes("*")).map(compile),

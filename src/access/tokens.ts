@@ -8,6 +8,9 @@ import { parseScope, scopedCaller, type Scope } from "./scopes.ts";
 /** How far an issuer's clock may be ahead of ours where a token says from when it counts. Past its `exp` none is taken. */
 const NOT_BEFORE_LEEWAY_MS = 30_000;
 const SCOPE_PREFIX = "fingerpost:";
+/** Characters of a `sub` that tell callers apart: as many as OpenID Connect allows (Core 1.0, 2). Names of callers are kept. */
+const SUBJECT_LENGTH_MAX = 255;
+
 /** What a JWT must say to be taken. */
 export interface TokenRule {
   readonly jwksUrl: string;
@@ -57,7 +60,7 @@ export function createTokenVerifier({ keys, clock, issuer, audience }: TokenVeri
       if (!key || !(await isSignedBy(key, token))) return undefined;
       const { sub, scope } = token.claims;
       // No key's name has a colon: a subject cannot pass for one.
-      const name = `jwt:${typeof sub === "string" ? sub : ""}`;
+      const name = `jwt:${typeof sub === "string" ? sub.slice(0, SUBJECT_LENGTH_MAX) : ""}`;
       return { caller: scopedCaller(name, scopesOf(scope)), expiresAt };
     },
   };

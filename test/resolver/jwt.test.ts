@@ -184,6 +184,19 @@ describe("a JWT", () => {
     expect(await ask(token)).toBe(401);
   });
 
+  it("counts as one caller with those whose subjects only differ past what OpenID Connect allows", async () => {
+    fixture = createFixture({
+      rateLimit: { perSecond: 1 },
+      access: { type: "keys", keys: [], jwt: { jwksUrl: issuer.url, issuer: ISSUER, audience: AUDIENCE } },
+    });
+    fixture.publisher.services.set("web", [instance("web-1")]);
+    await fixture.publisher.fill();
+    const asked = (sub: string) => ask(signToken(ec, claims({ sub })));
+    expect(await asked("a".repeat(254))).toBe(200);
+    expect(await asked("a".repeat(255))).toBe(200);
+    expect(await asked("a".repeat(256))).toBe(429);
+  });
+
   it("does not displace the keys, even one with two dots", async () => {
     expect(await ask("a.plain.key", "api")).toBe(200);
     expect(issuer.requests).toBe(0);
