@@ -89,11 +89,14 @@ it("what the file registers is in etcd once etcd is there, though it was away at
   expect((await send(url, { path: "/v1/status" })).body).toMatchObject({ services: { registrations: 2, pending: 2 } });
   await proxy.refuse(false);
   await until("both are registered", async () => Object.keys(await entries()).join() === "a,b");
-  const { body } = await send(url, { path: "/v1/instances" });
-  expect(body.instances).toMatchObject([
-    { source: "file", liveness: { type: "none" } },
-    { source: "file", liveness: { type: "none" } },
-  ]);
+  await until("it knows that they are", async () => {
+    const { body } = await send(url, { path: "/v1/instances" });
+    expect(body.instances).toMatchObject([
+      { source: "file", liveness: { type: "none" } },
+      { source: "file", liveness: { type: "none" } },
+    ]);
+    return true;
+  });
 });
 
 it("SIGHUP applies the difference, and writes nothing for what has not changed", async () => {
@@ -133,7 +136,7 @@ it("SIGHUP tells which other settings need a restart, and still applies the regi
   expect(said).not.toContain("need a restart");
   write();
   const file = join(folder, "fingerpost.toml");
-  writeFileSync(file, `namespace = "other"\n[registrar]\nrole = "agent"\nlease_ttl_seconds = 6\n${table("d", 4)}`);
+  writeFileSync(file, `namespace = "other"\n[registrar]\nrole = "agent"\nlease_ttl_seconds = 31\n${table("d", 4)}`);
   log = "";
   child.kill("SIGHUP");
   await until("it has read it", () => log.includes("was read again"));
