@@ -324,7 +324,11 @@ describe("GET /metrics and /v1/status", () => {
     const authentications = () => server.counter("grpc_server_started_total", { grpc_method: "Authenticate" });
     const before = await authentications();
     // An audit is a transaction too, one a lease and TTL: the first comes long after these are counted.
-    const counted = await startRegistrar(server, { leaseTtlSeconds: 12 });
+    // With an etcd that takes its time, they come together however slow the machine is.
+    const proxy = await startProxy(server.port);
+    proxy.latencyMs(100);
+    const endpoints = [`http://127.0.0.1:${proxy.port}`];
+    const counted = await startRegistrar(server, { leaseTtlSeconds: 12, etcd: { endpoints, ...server.user } });
     try {
       const paths = Array.from({ length: 130 }, (_, index) => `/v1/services/counted/instances/i-${index}`);
       await Promise.all(paths.map((path) => send(counted.url, { method: "PUT", path, body: valid })));
@@ -354,6 +358,7 @@ describe("GET /metrics and /v1/status", () => {
       expect(JSON.stringify(body)).not.toContain(server.user.password);
     } finally {
       await counted.close();
+      await proxy.close();
     }
   });
 });
