@@ -229,6 +229,22 @@ export { response, createWorker };
   });
 });
 
+it("brings no Node and nothing to run into the project that installs it", () => {
+  const packed = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as {
+    readonly [field: string]: Readonly<Record<string, string>> | undefined;
+  };
+  // Those of development are not installed with it, whatever they are.
+  const fields = Object.keys(packed).filter((field) => /dependencies$/i.test(field) && field !== "devDependencies");
+  expect(fields).toEqual(["dependencies"]);
+  expect(Object.keys(packed["scripts"] ?? {}).filter((name) => /^(pre|post)?install$/.test(name))).toEqual([]);
+  const commands = Object.keys(packed["dependencies"] ?? {}).flatMap((name) => {
+    const manifest = readFileSync(join(installed, "node_modules", name, "package.json"), "utf8");
+    const { bin } = JSON.parse(manifest) as { bin?: string | Record<string, string> };
+    return typeof bin === "object" ? Object.keys(bin) : [];
+  });
+  expect(commands).not.toContain("node");
+});
+
 it("brings no test, no bench and no source that only a checkout can use", async () => {
   const { stdout } = await run("find", [
     installed,
