@@ -15,6 +15,8 @@ export interface Flights<T> {
   /** How many are under way, lost ones included until they are replaced. */
   size(): number;
   has(key: string): boolean;
+  /** When what is under way for `key` began, monotonic. Whoever only asks this has nothing to keep alive. */
+  startedAt(key: string): number | undefined;
   /** Joins what is under way for `key`. */
   join(key: string, background: Background): Joined<T> | undefined;
   /** Starts `load` for all of `keys`; undefined when `countMax` are under way. */
@@ -58,6 +60,7 @@ export function createFlights<T>({ clock, ageMsMax, countMax }: FlightsOptions):
   return {
     size: () => flights.size,
     has: (key) => alive(key) !== undefined,
+    startedAt: (key) => alive(key)?.startedAt,
     join(key, background) {
       const flight = alive(key);
       if (!flight) return undefined;

@@ -77,8 +77,8 @@ export interface Loader {
   /** Takes the catalog from the deep store, to be listed: no absence follows from it. */
   loadDeepCatalog(background: Background): Joined<Loaded> | undefined;
   loading(service: string): boolean;
-  /** Whether a reading that would make this held service current is under way. */
-  probing(service: string): boolean;
+  /** When the reading under way that would make this held service current began, monotonic. */
+  readingSince(service: string): number | undefined;
   /** Loads under way. */
   size(): number;
   /** Whether a load within the fresh interval found no such key, beside a head that told something. */
@@ -303,7 +303,11 @@ export function createLoader(options: LoaderOptions): Loader {
     deepBudgetMs: () => (deep.usable() ? DEEP_TIMEOUT_MS : 0),
     loadDeep: (names, background) => startDeep(documentsOf(names), background),
     loadDeepCatalog: (background) => startDeep([CATALOG_DOCUMENT], background),
-    probing: (name) => flights.has(HEAD) || flights.has(`s:${name}`),
+    readingSince(name) {
+      const standing = state.entry(name)?.standing.type;
+      const own = standing === "current" ? undefined : flights.startedAt(`s:${name}`);
+      return own ?? (standing === "unverified" ? undefined : flights.startedAt(HEAD));
+    },
     loading: (name) => flights.has(`s:${name}`),
     size: () => flights.size(),
     missing: (name) => attempts.get(name)?.missing === true,

@@ -103,6 +103,37 @@ describe("age", () => {
     expect(await fixture.look("web")).toMatchObject({ source: "memory", stale: false });
   });
 
+  it("between fresh and swr, and past its budget, a reading that hangs is the business of nobody but who began it", async () => {
+    await fixture.look("web");
+    fixture.store.holding = true;
+    await fixture.clock.advance(1001);
+    fixture.store.requests.length = 0;
+    const kept: Promise<unknown>[] = [];
+    const platform = { background: (work: Promise<unknown>) => void kept.push(work) };
+    const crowd = () => {
+      for (let lookup = 0; lookup < 100; lookup++) {
+        const answer = fixture.resolver.fetch(new Request("http://resolver/v1/services/web"), platform);
+        expect(answer).toBeInstanceOf(Response);
+      }
+    };
+    crowd();
+    expect(kept).toHaveLength(1);
+    await fixture.clock.advance(1000);
+    crowd();
+    expect(kept).toHaveLength(1);
+    expect(await fixture.look("web")).toMatchObject({ source: "last-known-good", stale: true });
+    // One of which nothing was heard for longer than it could have taken is lost: whoever comes begins another.
+    await fixture.clock.advance(3101);
+    const waiting = await begun(fixture, "web");
+    expect(waiting.settled).toBe(false);
+    expect(fixture.store.requests).toEqual([[HEAD], [HEAD]]);
+    await fixture.clock.advance(250);
+    expect(await waiting.answer).toMatchObject({ source: "last-known-good" });
+    crowd();
+    expect(kept).toHaveLength(1);
+    fixture.store.release();
+  });
+
   it("past swr costs one reading of the head when nothing changed", async () => {
     await fixture.look("web");
     fixture.store.requests.length = 0;

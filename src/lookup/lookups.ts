@@ -159,10 +159,13 @@ export function createLookups(options: LookupsOptions): Lookups {
     const entry = state.entry(service);
     if (!entry || ended(entry)) return lookupSlowly(service, background, startedAt);
     const age = ageOf(state.currentAt(entry));
-    if (age > swrMs && breaker.closed()) return lookupSlowly(service, background, startedAt);
     if (age <= freshMs) return found(entry, "memory", "hit", Infinity);
-    // While Redis is down nobody waits for a probe, nor has anything to do with one that another lookup has begun.
-    if (age > swrMs && loader.probing(service)) return found(entry, "memory", "fwd=stale", Infinity);
+    // Whoever began a reading keeps it alive: it costs nothing to those who do not wait for it.
+    const since = loader.readingSince(service);
+    if (age > swrMs && breaker.closed() && (since === undefined || ageOf(since) < budgetMs)) {
+      return lookupSlowly(service, background, startedAt);
+    }
+    if (since !== undefined) return found(entry, "memory", "hit; detail=revalidating", Infinity);
     const current = entry.standing.type === "current";
     const begun = current ? loader.refresh(background, false) : loader.load([service], background);
     return found(entry, "memory", begun ? "hit; detail=revalidating" : "hit", Infinity);
