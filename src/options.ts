@@ -55,7 +55,7 @@ export interface ResolverOptions {
   readonly freshness?: Partial<Freshness>;
   /** What is left out is as in MEMORY_DEFAULT. */
   readonly memory?: Partial<MemoryBounds>;
-  /** Streams and long polls at once; WATCHERS_MAX_DEFAULT if left out. */
+  /** Streams and long polls at once, three quarters of them of one caller; WATCHERS_MAX_DEFAULT if left out. */
   readonly watchersMax?: number;
   /**
    * Of the registrar's signing keys, as `fingerpost keys` prints them: only what was signed with one of them is served. Left

@@ -1,6 +1,7 @@
 import { beforeEach, expect, it } from "vitest";
 import type { ServiceAnswer } from "../../contract/http.ts";
 import type { Problem } from "../../contract/problem.ts";
+import { sha256 } from "../../kernel/secret.ts";
 import { createFixture, type Fixture } from "../../test/resolver/fixture.ts";
 import { instance } from "../../test/support/instance.ts";
 
@@ -112,6 +113,16 @@ it("long polls and streams share the seats, and who is answered at once needs no
   one.resolver.endWatches();
   await one.clock.advance(1300);
   expect(next.ids).toBe("web-1");
+});
+
+it("seats are counted for each caller: one key cannot take those of another", async () => {
+  const keys = await Promise.all(["greedy", "other"].map(async (name) => ({ name, digest: await sha256(name) })));
+  const four = await filled({ watchersMax: 4, access: { type: "keys", keys } });
+  const status = async (key: string) =>
+    (await four.get("/v1/services/web/watch", { authorization: `Bearer ${key}` })).status;
+  const statuses = [];
+  for (const key of ["greedy", "greedy", "greedy", "greedy", "other"]) statuses.push(await status(key));
+  expect(statuses).toEqual([200, 200, 200, 503, 200]);
 });
 
 it("a long poll whose caller has gone ends, where the platform tells", async () => {

@@ -5,6 +5,10 @@ import type { Clock } from "../../kernel/clock.ts";
  * client that goes away may end its request without a word, so a seat is a lease and not a count.
  */
 const SILENT_MS_MAX = 15_000;
+/** The part of the seats that is kept for callers who hold few, so that no caller takes another's first ones. */
+const KEPT = 1 / 4;
+/** How many are few, unless all that is kept is less. */
+const FEW = 16;
 
 /** The place of one watcher. */
 export interface Seat {
@@ -15,25 +19,38 @@ export interface Seat {
 
 /** Bounds the watchers of an isolate: each holds a request open, and its memory with it. */
 export interface Seats {
-  /** Undefined when all are taken. */
-  take(): Seat | undefined;
+  /** `caller`: the name of who is to have it. Undefined when all are taken that this caller may have. */
+  take(caller: string): Seat | undefined;
 }
 
 export function createSeats(clock: Pick<Clock, "monotonic">, countMax: number): Seats {
-  const seenAt = new Map<Seat, number>();
+  const taken = new Set<{ readonly caller: string; seenAt: number }>();
+  const kept = Math.floor(countMax * KEPT);
+  const few = Math.min(FEW, kept);
 
-  function dropSilent(): void {
+  /** Drops who is silent, and counts what the caller holds. */
+  function heldBy(caller: string): number {
     const now = clock.monotonic();
-    for (const [seat, at] of seenAt) if (now - at > SILENT_MS_MAX) seenAt.delete(seat);
+    let held = 0;
+    for (const one of taken) {
+      if (now - one.seenAt > SILENT_MS_MAX) taken.delete(one);
+      else if (one.caller === caller) held++;
+    }
+    return held;
   }
 
   return {
-    take() {
-      if (seenAt.size >= countMax) dropSilent();
-      if (seenAt.size >= countMax) return undefined;
+    take(caller) {
+      // Only where seats are scarce is it looked who has them.
+      const held = taken.size < countMax - kept ? 0 : heldBy(caller);
+      if (taken.size >= countMax - (held < few ? 0 : kept)) return undefined;
+      const one = { caller, seenAt: 0 };
       const seat: Seat = {
-        stay: () => void seenAt.set(seat, clock.monotonic()),
-        leave: () => void seenAt.delete(seat),
+        stay() {
+          one.seenAt = clock.monotonic();
+          taken.add(one);
+        },
+        leave: () => void taken.delete(one),
       };
       seat.stay();
       return seat;

@@ -34,6 +34,8 @@ export interface WatchOptions extends RouteOptions {
 }
 
 interface Watched {
+  /** The name that seats are counted by. */
+  readonly caller: string;
   readonly question: Question;
   readonly place: Place | undefined;
   readonly revision: number | undefined;
@@ -45,10 +47,10 @@ export function watchRoute(options: WatchOptions) {
   const { clock, random } = options;
   const seats = createSeats(clock, options.watchersMax);
 
-  function takeSeat(): Seat {
-    const seat = seats.take();
+  function takeSeat({ caller }: Watched): Seat {
+    const seat = seats.take(caller);
     if (seat) return seat;
-    throw new FingerpostError("unavailable", `All ${options.watchersMax} watchers of this resolver are taken.`, {
+    throw new FingerpostError("unavailable", "All watchers of this resolver are taken that this caller may have.", {
       retryAfterSeconds: FULL_RETRY_SECONDS + Math.floor(random() * (FULL_RETRY_SECONDS + 1)),
     });
   }
@@ -61,7 +63,7 @@ export function watchRoute(options: WatchOptions) {
     const { question, place, revision } = watched;
     if (first.type === "nothing") throw failure(first, question.service);
     if (context.req.raw.method === "HEAD") return new Response(null, { headers: STREAM_HEADERS });
-    const seat = takeSeat();
+    const seat = takeSeat(watched);
     const sight = sightOf(watched, context);
     const lastEventId = revisionOf(context.req.header("last-event-id")) ?? revision;
     const body = createEventStream({ ...options, question, place, first, lastEventId, sight, seat });
@@ -75,7 +77,8 @@ export function watchRoute(options: WatchOptions) {
       options.answering.respond(question, undefined, lookup, raw, context.env.platform);
     if (after === undefined || answersPoll(first, after)) return respond(first);
     const sight = sightOf(watched, context);
-    return respond(await poll({ ...options, first, sight, seat: takeSeat(), after, waitMs, signal: raw.signal }));
+    const seat = takeSeat(watched);
+    return respond(await poll({ ...options, first, sight, seat, after, waitMs, signal: raw.signal }));
   }
 
   return (context: ResolverContext): Promise<Response> | Response => {
@@ -84,7 +87,7 @@ export function watchRoute(options: WatchOptions) {
     const { revision, wait = WAIT_MS_DEFAULT } = query;
     const question = createQuestion("service", target, filtersOf(query));
     const place = options.answering.placeOf(question.filters, context.env.platform);
-    const watched = { question, place, revision, waitMs: wait };
+    const watched = { caller: target.caller.name, question, place, revision, waitMs: wait };
     const streams = asksForStream(context.req.header("accept"), revision !== undefined || query.wait !== undefined);
     if (streams && query.wait !== undefined) {
       throw new FingerpostError("invalid_argument", "The query is not valid.", {
