@@ -12,6 +12,7 @@ import { systemRandom } from "../../kernel/random.ts";
 import { createLog } from "../../node/log.ts";
 import { runRegistrar, type Registrar } from "../../registrar/run.ts";
 import { answerOf, playResolver } from "../client/resolver.ts";
+import { bareEnvironment } from "../support/bare-environment.ts";
 import { PROJECT_DIR } from "../support/dev.ts";
 import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
 import { instance } from "../support/instance.ts";
@@ -45,13 +46,13 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** Runs `fingerpost` with these arguments, and with nothing of this process' environment but the path. */
+/** Runs `fingerpost` with these arguments, and with nothing of this process' environment that tells it anything. */
 function fingerpost(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
   return new Promise((resolve) => {
     execFile(
       process.execPath,
       [join(PROJECT_DIR, "cli/main.ts"), ...args],
-      { cwd: folder, env: { PATH: process.env["PATH"] ?? "", ...env }, timeout: 20_000 },
+      { cwd: folder, env: { ...bareEnvironment(), ...env }, timeout: 20_000 },
       (error, stdout, stderr) => {
         resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
       },
@@ -152,7 +153,7 @@ it("watch prints a line a change, and ends with 0 when it is stopped", async () 
   const child = spawn(
     process.execPath,
     [join(PROJECT_DIR, "cli/main.ts"), "watch", "web", ...FILTERS, "--resolver", resolver.url],
-    { cwd: folder, env: { PATH: process.env["PATH"] }, stdio: ["ignore", "pipe", "inherit"] },
+    { cwd: folder, env: bareEnvironment(), stdio: ["ignore", "pipe", "inherit"] },
   );
   const exited = new Promise((resolve) => child.once("exit", resolve));
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
@@ -210,7 +211,7 @@ describe("with a registrar", () => {
       [join(PROJECT_DIR, "cli/main.ts"), ...args, "--tag", "blue", "--registrar", registrar.url],
       {
         cwd: folder,
-        env: { PATH: process.env["PATH"], FINGERPOST_REGISTRAR_TOKEN: TOKEN },
+        env: { ...bareEnvironment(), FINGERPOST_REGISTRAR_TOKEN: TOKEN },
         stdio: ["ignore", "pipe", "inherit"],
       },
     );
@@ -244,7 +245,7 @@ describe("with a registrar", () => {
       [join(PROJECT_DIR, "cli/main.ts"), "register", "web", ...where, ...how, ...judged, "--registrar", registrar.url],
       {
         cwd: folder,
-        env: { PATH: process.env["PATH"], FINGERPOST_REGISTRAR_TOKEN: TOKEN },
+        env: { ...bareEnvironment(), FINGERPOST_REGISTRAR_TOKEN: TOKEN },
         stdio: ["ignore", "ignore", "inherit"],
       },
     );

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Etcd } from "../../registrar/etcd/port.ts";
 import { connect, put } from "../registrar-etcd/fixture.ts";
+import { bareEnvironment } from "../support/bare-environment.ts";
 import { PROJECT_DIR } from "../support/dev.ts";
 import { startBareEtcd, type BareEtcd } from "../support/etcd.ts";
 import { provideEtcdctl } from "../support/etcdctl.ts";
@@ -30,7 +31,7 @@ function execute(command: string, args: readonly string[], env: Readonly<Record<
     execFile(
       command,
       args,
-      { cwd: folder, env: { PATH: process.env["PATH"] ?? "", ...env }, timeout: 20_000 },
+      { cwd: folder, env: { ...bareEnvironment(), ...env }, timeout: 20_000 },
       (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
     );
   });

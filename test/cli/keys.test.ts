@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bareEnvironment } from "../support/bare-environment.ts";
 import { PROJECT_DIR } from "../support/dev.ts";
 import { publicTextOf, SIGNING_KEY } from "../support/signing.ts";
 
@@ -17,7 +18,7 @@ function fingerpost(args: readonly string[], env: Readonly<Record<string, string
     execFile(
       process.execPath,
       [join(PROJECT_DIR, "cli/main.ts"), ...args],
-      { cwd: folder, env: { PATH: process.env["PATH"] ?? "", ...env }, timeout: 20_000 },
+      { cwd: folder, env: { ...bareEnvironment(), ...env }, timeout: 20_000 },
       (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
     );
   });
@@ -74,7 +75,11 @@ describe("fingerpost keys", () => {
         "FINGERPOST_SIGNING_KEY: is required beside",
       ],
       [["resolver", "--open"], { FINGERPOST_PUBLIC_KEYS: SIGNING_KEY }, "FINGERPOST_PUBLIC_KEYS: must be an Ed25519"],
-      [["resolver", "--open"], { FINGERPOST_PUBLIC_KEYS_FILE: empty }, "FINGERPOST_PUBLIC_KEYS_FILE: must hold a key"],
+      [
+        ["resolver", "--open"],
+        { FINGERPOST_PUBLIC_KEYS_FILE: empty },
+        "FINGERPOST_PUBLIC_KEYS_FILE: the file is empty",
+      ],
     ] as const;
     await Promise.all(
       cases.map(async ([args, env, said]) => {

@@ -8,6 +8,7 @@ import { findFreePort } from "../../dev/ports.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import type { Etcd, KeyValue } from "../../registrar/etcd/port.ts";
 import { connect, entriesBelow, send } from "../agent/registrar.ts";
+import { bareEnvironment } from "../support/bare-environment.ts";
 import { PROJECT_DIR } from "../support/dev.ts";
 import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
 import { startProxy } from "../support/proxy.ts";
@@ -45,7 +46,7 @@ function launch(port: number): void {
   child = spawn(process.execPath, [join(PROJECT_DIR, "cli/main.ts"), "registrar", "--listen", `127.0.0.1:${port}`], {
     cwd: folder,
     env: {
-      PATH: process.env["PATH"],
+      ...bareEnvironment(),
       FINGERPOST_STATE_DIR: join(folder, "state"),
       FINGERPOST_ETCD_ENDPOINTS: `http://127.0.0.1:${proxy.port}`,
       FINGERPOST_ETCD_USERNAME: etcd.user.username,

@@ -13,6 +13,7 @@ import { createDirectStore } from "../../registrar/publisher/redis-direct.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
 import type { Registrar, RegistrarConfig } from "../../registrar/run.ts";
 import { connect, entriesBelow, send, startRegistrar } from "../agent/registrar.ts";
+import { bareEnvironment } from "../support/bare-environment.ts";
 import { PROJECT_DIR } from "../support/dev.ts";
 import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
 import { registration } from "../support/instance.ts";
@@ -238,7 +239,7 @@ describe("an operator", () => {
     await untilStatuses("web", all(["1", "2"], "suspect"));
     await untilStatuses("api", { 1: "suspect" });
     const fingerpost = async (...args: readonly string[]) => {
-      const env = { PATH: process.env["PATH"] ?? "", FINGERPOST_REGISTRAR_URL: registrar.url };
+      const env = { ...bareEnvironment(), FINGERPOST_REGISTRAR_URL: registrar.url };
       const { stdout } = await execute(process.execPath, [join(PROJECT_DIR, "cli/main.ts"), "guard", ...args], { env });
       return stdout;
     };
