@@ -4,6 +4,7 @@ import type { Problem } from "../../contract/problem.ts";
 import { sha256 } from "../../kernel/secret.ts";
 import { createFixture, type Fixture } from "../../test/resolver/fixture.ts";
 import { instance } from "../../test/support/instance.ts";
+import { createAccess } from "./access.ts";
 
 let fixture: Fixture;
 
@@ -167,6 +168,35 @@ describe("an Authorization header", () => {
     expect(fixture.resolver.fetch(request)).toBeInstanceOf(Response);
     await fixture.clock.advance(1);
     expect(fixture.resolver.fetch(request)).toBeInstanceOf(Promise);
+  });
+
+  it("is remembered once for all its spellings, so that one token cannot push out those of others", async () => {
+    const fetchAs = (authorization: string) =>
+      fixture.resolver.fetch(new Request("http://resolver/v1/services/web-a", { headers: { authorization } }));
+    const other = "Bearer everything";
+    await fetchAs(other);
+    await fetchAs("bearer scoped");
+    for (let spaces = 1; spaces <= 1100; spaces++) {
+      expect(fetchAs(`bEARER${" ".repeat(spaces)}scoped`)).toBeInstanceOf(Response);
+    }
+    expect(fetchAs("Bearer scoped")).toBeInstanceOf(Response);
+    expect(fetchAs(other)).toBeInstanceOf(Response);
+  });
+
+  it("that is in use stays remembered, however many others come once", async () => {
+    const names = Array.from({ length: 1002 }, (_, index) => `key-${index}`);
+    const keys = await Promise.all(names.map(async (name) => ({ name, digest: await sha256(name) })));
+    const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+    const access = createAccess({ rule: { type: "keys", keys }, clock: fixture.clock, log });
+    const admit = (name: string) => {
+      const headers = { authorization: `Bearer ${name}` };
+      return access.admit(new Request("http://resolver/", { headers }), () => undefined);
+    };
+    for (const name of names.slice(0, 1000)) await admit(name);
+    await admit("key-0");
+    for (const name of names.slice(1000)) await admit(name);
+    expect(admit("key-0")).not.toBeInstanceOf(Promise);
+    expect(admit("key-1")).toBeInstanceOf(Promise);
   });
 
   it("that is refused is told nothing of the keys there are", async () => {

@@ -52,7 +52,10 @@ export function createAccess({ rule, clock, log }: AccessOptions): Access {
   }
   const keys = rule.keys.map((key) => ({ digest: key.digest, caller: callerOf(key) }));
   const tokens = rule.jwt && createTokenVerifier({ ...rule.jwt, keys: keySetOf(rule.jwt), clock });
-  /** By the whole Authorization header, so that what is remembered is not even parsed. */
+  /**
+   * By the whole Authorization header in its usual form, so that what is remembered is not even parsed. Other spellings
+   * of it have no place of their own: one token in many would push out everyone else's.
+   */
   const verified = createBoundedMap<string, Verified>({
     entriesMax: TOKENS_MAX,
     weightMax: TOKEN_CHARACTERS_MAX,
@@ -69,6 +72,12 @@ export function createAccess({ rule, clock, log }: AccessOptions): Access {
     return caller;
   }
 
+  function recall(authorization: string): Caller | undefined {
+    // A use, so that tokens which come once push out none that are in use.
+    const remembered = verified.get(authorization);
+    return remembered && clock.monotonic() < remembered.until ? remembered.caller : undefined;
+  }
+
   async function verify(authorization: string, token: string, background: Background): Promise<Caller> {
     const digest = await sha256(token);
     // All are compared, so that the time does not tell which one matched.
@@ -83,11 +92,12 @@ export function createAccess({ rule, clock, log }: AccessOptions): Access {
     admit(request, background) {
       const authorization = request.headers.get("authorization");
       if (authorization === null) throw refused();
-      const remembered = verified.peek(authorization);
-      if (remembered && clock.monotonic() < remembered.until) return remembered.caller;
+      const caller = recall(authorization);
+      if (caller) return caller;
       const token = bearerToken(authorization);
       if (token === undefined) throw refused();
-      return verify(authorization, token, background);
+      const usual = `Bearer ${token}`;
+      return (usual !== authorization && recall(usual)) || verify(usual, token, background);
     },
   };
 }
