@@ -43,14 +43,26 @@ export function readToken(token: string): SignedToken | undefined {
 }
 
 /** Whether the key has signed the token, by WebCrypto. False, too, for a key that cannot be imported for the algorithm. */
-export async function isSignedBy({ material }: PublicKey, token: SignedToken): Promise<boolean> {
-  const parameters = parametersOf(token.alg);
-  try {
-    const key = await crypto.subtle.importKey("jwk", material, parameters, false, ["verify"]);
-    return await crypto.subtle.verify(parameters, key, token.signature, token.signed);
-  } catch {
-    return false;
-  }
+export type SignatureCheck = (key: PublicKey, token: SignedToken) => Promise<boolean>;
+
+/** Keys are imported once, and kept for as long as their key set is: bad signatures cost no import each. */
+export function createSignatureCheck(): SignatureCheck {
+  const imported = new WeakMap<PublicKey, Map<Algorithm, CryptoKey>>();
+
+  return async (key, { alg, signature, signed }) => {
+    const parameters = parametersOf(alg);
+    const byAlgorithm = imported.get(key) ?? new Map<Algorithm, CryptoKey>();
+    imported.set(key, byAlgorithm);
+    try {
+      let ready = byAlgorithm.get(alg);
+      // Only what has been made is shared, not its making: a promise belongs to the request that began it.
+      ready ??= await crypto.subtle.importKey("jwk", key.material, parameters, false, ["verify"]);
+      byAlgorithm.set(alg, ready);
+      return await crypto.subtle.verify(parameters, ready, signature, signed);
+    } catch {
+      return false;
+    }
+  };
 }
 
 /** Of RFC 7518, 3.3 to 3.5, and of RFC 8037. */

@@ -1,9 +1,6 @@
 import { FingerpostError } from "../../kernel/errors.ts";
 import { unrestrictedCaller, type Caller } from "./caller.ts";
-import { parseScope, SCOPE_RULE, scopedCaller, type Scope } from "./scopes.ts";
-
-/** Scopes of one key: each costs a comparison where it is not exact. */
-const SCOPES_MAX = 100;
+import { parseScope, SCOPE_RULE, SCOPES_MAX, scopedCaller, type Scope } from "./scopes.ts";
 
 export const KEY_RULE = "must be name=sha256, the SHA-256 as 64 hex digits, and may go on with @namespace/service+…";
 

@@ -18,6 +18,9 @@ export function parseScope(text: string): Scope | undefined {
   return namespace === undefined || service === undefined ? undefined : { namespace, service };
 }
 
+/** Scopes of one key, or of one token: each costs a comparison where it is not exact. */
+export const SCOPES_MAX = 100;
+
 /** What the scopes say of one namespace. */
 interface Grant {
   readonly exact: ReadonlySet<string>;
@@ -30,16 +33,21 @@ type Match = (name: string) => boolean;
 
 /** A caller who may see what any of `scopes` covers, and nothing without one. */
 export function scopedCaller(name: string, scopes: readonly Scope[]): Caller {
-  const compiled = scopes.map(({ namespace, service }) => ({ covers: compile(namespace), service }));
+  // Once, and not for each namespace: a pattern may cover as many as are made up.
+  const compiled = scopes.map(({ namespace, service }) => ({
+    covers: compile(namespace),
+    service,
+    match: service.includes("*") ? compile(service) : undefined,
+  }));
   const grants = createBoundedMap<string, Grant>({ entriesMax: NAMESPACES_MAX });
 
   function grantOf(namespace: string): Grant {
-    const services = compiled.filter(({ covers }) => covers(namespace)).map(({ service }) => service);
+    const covering = compiled.filter(({ covers }) => covers(namespace));
     // Not kept: namespaces made up would fill the memory of each caller.
-    if (services.length === 0) return NOTHING;
+    if (covering.length === 0) return NOTHING;
     const grant = {
-      exact: new Set(services.filter((service) => !service.includes("*"))),
-      patterns: services.filter((service) => service.includes("*")).map(compile),
+      exact: new Set(covering.flatMap(({ service, match }) => (match ? [] : service))),
+      patterns: covering.flatMap(({ match }) => match ?? []),
     };
     grants.set(namespace, grant);
     return grant;

@@ -95,6 +95,9 @@ it.each(KEYS.map((key) => [key.alg, key] as const))(
     expect((await ask(credential)).status).toBe(200);
     expect((await ask(credential, "hidden")).status).toBe(403);
     expect((await ask(`${credential.slice(0, -8)}AAAAAAAA`)).status).toBe(401);
+    // The key that an earlier request has imported verifies for others as well.
+    const others = await Promise.all([1, 2, 3].map(async () => (await ask(token(key))).status));
+    expect(others).toEqual([200, 200, 200]);
   },
 );
 

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Problem } from "../../contract/problem.ts";
 import { sha256 } from "../../kernel/secret.ts";
 import { until } from "../support/until.ts";
 import { instance } from "../support/instance.ts";
@@ -195,6 +196,56 @@ describe("a JWT", () => {
     expect(await asked("a".repeat(254))).toBe(200);
     expect(await asked("a".repeat(255))).toBe(200);
     expect(await asked("a".repeat(256))).toBe(429);
+  });
+
+  it.each<[string, Record<string, unknown>, Record<string, unknown>, boolean]>([
+    ["another client_id", { client_id: "a" }, { client_id: "b" }, false],
+    ["another azp", { azp: "a" }, { azp: "b" }, false],
+    ["a client_id beside one azp", { client_id: "a", azp: "one" }, { client_id: "b", azp: "one" }, false],
+    ["a subject that is called like the client", { client_id: "a" }, { sub: "a" }, false],
+    ["the same subject and another client", { sub: "a", client_id: "a" }, { sub: "a", client_id: "b" }, true],
+    ["the same client_id", { client_id: "a" }, { client_id: "a" }, true],
+    ["neither subject nor client", { azp: 7 }, {}, true],
+  ])("with %s: whether it counts as the same caller", async (_, first, second, same) => {
+    fixture = createFixture({
+      rateLimit: { perSecond: 1 },
+      access: { type: "keys", keys: [], jwt: { jwksUrl: issuer.url, issuer: ISSUER, audience: AUDIENCE } },
+    });
+    fixture.publisher.services.set("web", [instance("web-1")]);
+    await fixture.publisher.fill();
+    const asked = (who: Record<string, unknown>) => ask(signToken(ec, claims({ sub: undefined, ...who })));
+    expect([await asked(first), await asked(second)]).toEqual([200, same ? 429 : 200]);
+  });
+
+  it("has a hundred scopes at most: one with more is refused by saying so, and not cut", async () => {
+    const scope = (count: number) =>
+      `openid ${"fingerpost:d/w ".repeat(count - 1)}fingerpost:default/web fingerpost:broken`;
+    expect(await ask(signToken(ec, claims({ scope: scope(100) })))).toBe(200);
+    const authorization = `Bearer ${signToken(ec, claims({ scope: scope(101) }))}`;
+    const response = await fixture.get("/v1/services/web", { authorization });
+    expect(response.status).toBe(403);
+    expect(((await response.json()) as Problem).detail).toBe("The token has 101 scopes, and at most 100 are taken.");
+    // What is not signed learns nothing of that.
+    expect(await ask(signToken(signingKey("ES256", "ec"), claims({ scope: scope(101) })))).toBe(401);
+  });
+
+  it("costs no import of the issuer's key but the first of each algorithm, its signature good or bad", async () => {
+    issuer.keys = [{ ...rsa.jwk, alg: undefined }, ec.jwk];
+    const imports = vi.spyOn(crypto.subtle, "importKey");
+    try {
+      const forged = { ...rsa, privateKey: signingKey("RS256", "rsa").privateKey };
+      for (let count = 0; count < 3; count++) {
+        expect(await fresh(forged)).toBe(401);
+        expect(await fresh(rsa)).toBe(200);
+        expect(await fresh({ ...rsa, alg: "PS256" })).toBe(200);
+      }
+      expect(imports).toHaveBeenCalledTimes(2);
+      await fixture.clock.advance(11 * MINUTE_MS);
+      expect(await fresh(rsa)).toBe(200);
+      expect(imports).toHaveBeenCalledTimes(3);
+    } finally {
+      imports.mockRestore();
+    }
   });
 
   it("does not displace the keys, even one with two dots", async () => {
