@@ -265,3 +265,34 @@ async function quietHour(): Promise<void> {
     await warm.look("web");
   }
 }
+
+it("what a lagging replica gives beside something newer that is held does not take its place", async () => {
+  await warm.look("web");
+  await warm.clock.advance(0);
+  await warm.clock.advance(1500);
+  const lagging = new Map(warm.store.values);
+  await warm.publisher.put("web", [instance("web-2")]);
+  await warm.look("api");
+  const latest = warm.store.values;
+  const answers: ((values: Map<string, string>) => void)[] = [];
+  const mget = warm.store.mget.bind(warm.store);
+  warm.store.mget = async (keys) => {
+    if (keys.length === 1) return mget(keys);
+    const values = await new Promise<Map<string, string>>((resolve) => answers.push(resolve));
+    return keys.map((key) => values.get(key));
+  };
+  await warm.look("web");
+  const again = warm.get("/v1/services/web", { "cache-control": "no-cache" });
+  await warm.clock.advance(0);
+  expect(answers).toHaveLength(2);
+  for (const values of [latest, lagging]) {
+    answers.shift()?.(values);
+    await warm.clock.advance(0);
+  }
+  await again;
+  warm.store.mget = mget;
+  await warm.clock.advance(2 * WRITE_INTERVAL_MS);
+  await warm.look("web");
+  await warm.clock.advance(0);
+  expect(deep.values.get(WEB)).toContain("web-2");
+});

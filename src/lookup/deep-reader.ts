@@ -35,8 +35,8 @@ export function createDeepReader(options: DeepReaderOptions): (names: readonly D
       if (kind === "head") reading.sharedHead(copy.opened, readAt, "deep");
       else if (kind === "catalog") reading.catalog(copy.opened, "deep");
       else {
-        const entry = reading.snapshot(name, copy.opened, OLDEST, readAt, "deep");
-        if (entry) entries.set(name, entry);
+        const taken = reading.snapshot(name, copy.opened, OLDEST, readAt, "deep");
+        if (taken) entries.set(name, taken.entry);
       }
     });
     return { from: "last-known-good", entries };

@@ -53,6 +53,53 @@ describe("names made up", () => {
   });
 });
 
+describe("a service that ring or catalog name", () => {
+  it.each<[string, (fixture: Fixture) => Promise<void>]>([
+    ["the catalog", ({ publisher }) => publisher.fill()],
+    ["the ring", ({ publisher }) => publisher.put("api", [instance("api-2")])],
+  ])("and whose key is gone is asked for ever more seldom: %s", async (...row) => {
+    const [by, publish] = row;
+    const fixture = await inUse();
+    await publish(fixture);
+    const key = serviceKey("default", "api");
+    fixture.store.values.delete(key);
+    await fixture.look("web");
+    fixture.store.requests.length = 0;
+    const asked = () => fixture.store.requests.filter((keys) => keys.includes(key)).length;
+    for (let elapsed = 0; elapsed < 100_000; elapsed += 500) {
+      expect((await fixture.look("api")).status).toBe(503);
+      await fixture.clock.advance(500);
+    }
+    expect(asked()).toBeGreaterThanOrEqual(8);
+    expect(asked()).toBeLessThanOrEqual(9);
+    // What a publisher writes again, whether the ring tells of it or only that something may have changed.
+    await (by === "the ring" ? fixture.publisher.put("api", [instance("api-3")]) : fixture.publisher.fill());
+    await fixture.look("web");
+    await fixture.clock.advance(1001);
+    await fixture.look("web");
+    await fixture.clock.advance(0);
+    expect((await fixture.look("api")).status).toBe(200);
+  });
+
+  it("and that a replica does not have yet is there within the fresh interval once it has", async () => {
+    const fixture = await inUse();
+    const lagging = new Map(fixture.store.values);
+    await fixture.publisher.put("late", [instance("late-1")]);
+    await fixture.look("nope");
+    await fixture.clock.advance(1001);
+    await fixture.look("web");
+    const { values } = fixture.store;
+    fixture.store.values = lagging;
+    for (let elapsed = 0; elapsed < 20_000; elapsed += 250) {
+      await fixture.look("late");
+      await fixture.clock.advance(250);
+    }
+    fixture.store.values = values;
+    await fixture.clock.advance(1001);
+    expect((await fixture.look("late")).ids).toEqual(["late-1"]);
+  });
+});
+
 describe("services that have ended", () => {
   it("cost nothing but the head once their tombstones are gone, however long the ring tells of them", async () => {
     const fixture = await inUse();

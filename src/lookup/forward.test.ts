@@ -153,7 +153,7 @@ describe("the ring", () => {
     ]);
   });
 
-  it("that no longer reaches back leaves held services unverified, and each is read again on demand", async () => {
+  it("that no longer reaches back leaves held services unverified, and they are read again on demand", async () => {
     await fixture.look("web");
     await fixture.look("api");
     fixture.publisher.services.set("web", [instance("web-2")]);
@@ -161,7 +161,40 @@ describe("the ring", () => {
     fixture.store.requests.length = 0;
     await fixture.clock.advance(2001);
     expect(await fixture.look("web")).toMatchObject({ ids: ["web-2"], source: "redis" });
-    expect(fixture.store.requests).toEqual([[HEAD], [HEAD, WEB]]);
+    expect(fixture.store.requests).toEqual([[HEAD], [HEAD, WEB, serviceKey("default", "api")]]);
+  });
+
+  it.each([
+    ["as many at once as a request may name, those in use first", 1, 6],
+    ["no more than a megabyte at once beyond what is asked for", 100, 40],
+  ])("that no longer reaches back has what is in use read again together: %s", async (...row) => {
+    const [, instances, requestsMax] = row;
+    const names = Array.from({ length: 500 }, (_, index) => `s-${index}`);
+    const metadata = { note: "x".repeat(instances) };
+    for (const name of names) {
+      fixture.publisher.services.set(
+        name,
+        Array.from({ length: instances }, (_, index) => instance(`${name}-${index}`, { metadata })),
+      );
+    }
+    await fixture.publisher.fill();
+    for (const name of names) await fixture.look(name);
+    const used = names.slice(0, 300);
+    await fixture.clock.advance(1001);
+    for (const name of used) await fixture.look(name);
+    await fixture.publisher.fill();
+    await fixture.clock.advance(1001);
+    fixture.store.requests.length = 0;
+    for (let round = 0; round < 3; round++) {
+      for (const name of used) expect(await fixture.look(name)).toMatchObject({ stale: false });
+      await fixture.clock.advance(0);
+    }
+    const read = fixture.store.requests.flat().filter((key) => key !== HEAD);
+    expect(new Set(read).size).toBe(read.length);
+    expect(read).toEqual(expect.arrayContaining(used.map((name) => serviceKey("default", name))));
+    expect(fixture.store.requests.length).toBeLessThanOrEqual(requestsMax);
+    const characters = fixture.publisher.snapshotText("s-0").length;
+    expect(Math.max(...fixture.store.requests.map((keys) => keys.length * characters))).toBeLessThan(1024 * 1024);
   });
 
   it("that no longer reaches back costs a service in use no wait", async () => {

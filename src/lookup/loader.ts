@@ -12,7 +12,7 @@ import { createOpener } from "./opening.ts";
 import { createDocuments, CATALOG_DOCUMENT, HEAD_DOCUMENT, type OpenedReading } from "./documents.ts";
 import { createDeepReader } from "./deep-reader.ts";
 import { DEEP_TIMEOUT_MS, type DeepCopies } from "./deep-copies.ts";
-import { createReading } from "./reading.ts";
+import { createReading, isHeld } from "./reading.ts";
 import { createRedisReader } from "./redis-reader.ts";
 import { createRefusals, type Refusal } from "./refusals.ts";
 import { COLO_DOCUMENTS_MAX, COLO_TIMEOUT_MS, type DocumentName, type SharedReadings } from "./shared-readings.ts";
@@ -23,6 +23,8 @@ import type { TokenBucket } from "../token-bucket.ts";
 const FLIGHTS_MAX = 512;
 /** Services in one load: one key of an MGET is the head's. */
 export const LOAD_SERVICES_MAX = MGET_KEYS_MAX - 1;
+/** Estimated bytes of what a load takes along unasked: an invocation has 10 ms of CPU on the free plan. */
+const ALONG_BYTES_MAX = 1024 * 1024;
 /**
  * The part of the fresh interval within which the isolates of a data centre begin their refresh, at random, so that the
  * first one's reading serves the others. More would show in the age of answers.
@@ -142,11 +144,11 @@ export function createLoader(options: LoaderOptions): Loader {
   }
 
   function takeShared(service: string, found: OpenedReading | undefined, entries: Map<string, Entry>): void {
-    const entry = found && reading.snapshot(service, found.opened, found.verified, found.readAt, "colo");
-    if (!entry) return;
-    entries.set(service, entry);
+    const taken = found && reading.snapshot(service, found.opened, found.verified, found.readAt, "colo");
+    if (!taken) return;
+    entries.set(service, taken.entry);
     // Who left it there may be gone before it was copied.
-    if (entry.standing.type === "current") documents.offer(service, entry.held.snapshot, found);
+    if (taken.entry.standing.type === "current" && isHeld(taken)) documents.offer(service, taken.version, found);
   }
 
   /** Whether the colo cache had a head that was read within the fresh interval, and is no older than the held one. */
@@ -223,14 +225,21 @@ export function createLoader(options: LoaderOptions): Loader {
   }
 
   /**
-   * What else is behind: a load reads the head, too, and so puts off the refresh that would have brought it. Each would then
-   * be loaded alone.
+   * What else is behind: a load reads the head, too, and so puts off the refresh that would have brought it. Then what a gap
+   * in the ring has left unverified. Each would be loaded alone.
    */
   function alongWith(names: readonly string[]): readonly string[] {
-    return state
-      .behind(LOAD_SERVICES_MAX)
-      .filter((name) => !names.includes(name) && !attempts.get(name) && !flights.has(`s:${name}`))
-      .slice(0, LOAD_SERVICES_MAX - names.length);
+    const countMax = LOAD_SERVICES_MAX - names.length;
+    const due = (name: string) => !names.includes(name) && !attempts.get(name) && !flights.has(`s:${name}`);
+    const along = state.behind(LOAD_SERVICES_MAX).filter(due).slice(0, countMax);
+    let bytes = 0;
+    for (const { held } of state.unverified()) {
+      if (along.length >= countMax) break;
+      if (bytes + held.weight > ALONG_BYTES_MAX || !due(held.snapshot.service)) continue;
+      bytes += held.weight;
+      along.push(held.snapshot.service);
+    }
+    return along;
   }
 
   function startDeep(names: readonly DocumentName[], background: Background): Joined<Loaded> | undefined {

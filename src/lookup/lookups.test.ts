@@ -196,6 +196,17 @@ describe("a Redis that is down", () => {
     expect(fixture.logged).toContain("Redis answers again");
   });
 
+  it("now and then is told of once a minute, not with every failure", async () => {
+    for (let elapsed = 0; elapsed < 170_000; elapsed += 2500) {
+      fixture.store.failing = !fixture.store.failing;
+      await fixture.look("web");
+      await fixture.clock.advance(2500);
+    }
+    expect(fixture.logged.filter((message) => message.startsWith("Redis"))).toEqual(
+      Array.from({ length: 3 }, () => "Redis could not be read"),
+    );
+  });
+
   it("makes a cold lookup say 503 after the cold budget, and at once while the breaker is open", async () => {
     fixture.store.holding = true;
     const cold = await begun(fixture, "web");

@@ -2,7 +2,7 @@ import { decodeCatalog } from "../../contract/catalog.ts";
 import type { DocumentKind } from "../../contract/document.ts";
 import { decodeHead, EPOCH_AHEAD_MS_MAX, type Head } from "../../contract/head.ts";
 import { decodeSnapshot } from "../../contract/snapshot.ts";
-import type { Version } from "../../contract/version.ts";
+import { compareVersions, type Version } from "../../contract/version.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { ResolverLog } from "../log.ts";
@@ -16,6 +16,18 @@ const DOCUMENT_CHARACTERS_MAX = 16_000_000;
 /** Why a head told nothing. One that is refused is told by `refusals`. */
 type HeadFault = "missing" | "incomplete";
 
+export interface Taken {
+  /** What is held now: the newer of the two. */
+  readonly entry: Entry;
+  /** Of what was read. */
+  readonly version: Version;
+}
+
+/** Whether what was read is what is held, and not something older that a lagging replica had. */
+export function isHeld({ entry, version }: Taken): boolean {
+  return compareVersions(version, entry.held.snapshot) === 0;
+}
+
 /** Takes documents as they were read and opened, from Redis or the colo cache, into the state: each checked by its codec first. */
 export interface Reading {
   /** Redis' head; undefined when it told nothing. One older than the held one tells something all the same. */
@@ -23,7 +35,7 @@ export interface Reading {
   /** The head that another store than Redis had. */
   sharedHead(opened: Opened, readAt: number, from: Origin): Head | undefined;
   /** `verified`: the head it was read with, at `readAt`. */
-  snapshot(service: string, opened: Opened, verified: Version, readAt: number, from: Origin): Entry | undefined;
+  snapshot(service: string, opened: Opened, verified: Version, readAt: number, from: Origin): Taken | undefined;
   catalog(opened: Opened, from: Origin): void;
 }
 
@@ -112,13 +124,9 @@ export function createReading({ namespace, state, refusals, clock, log }: Readin
       // That a service has ended is not believed for longer than it was said.
       if (opened.expired && snapshot.tombstoneUntil !== undefined) return undefined;
       if (!opened.expired) refusals.accepted("service", service, from);
-      return state.acceptSnapshot(
-        snapshot,
-        opened.document.length,
-        verified,
-        currentThen(readAt, from, opened.expired),
-        opened.expired,
-      );
+      const since = currentThen(readAt, from, opened.expired);
+      const entry = state.acceptSnapshot(snapshot, opened.document.length, verified, since, opened.expired);
+      return { entry, version: snapshot };
     },
     catalog(opened, from) {
       const catalog = decode("catalog", "", opened, from, (document) => decodeCatalog(document, namespace));

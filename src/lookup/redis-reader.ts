@@ -11,8 +11,11 @@ import type { Breaker } from "./breaker.ts";
 import { HEAD_DOCUMENT, type Document, type Documents } from "./documents.ts";
 import type { Background } from "./flight.ts";
 import type { Opened } from "./opening.ts";
-import type { Reading } from "./reading.ts";
+import { isHeld, type Reading } from "./reading.ts";
 import type { DocumentName } from "./shared-readings.ts";
+
+/** A Redis that fails now and then, too seldom for the breaker, is told of no more often than that, with the count of all. */
+const TELL_MS = 60_000;
 
 /** Asks Redis, once the breaker has allowed it, and leaves what it answered to the other levels. Rejects where it failed. */
 export interface RedisReader {
@@ -48,6 +51,9 @@ export function createRedisReader(options: RedisReaderOptions): RedisReader {
   let silent = false;
   let catalogTriedAt = -Infinity;
 
+  let failures = 0;
+  let toldAt = -Infinity;
+
   const keyOf = ([kind, name]: DocumentName) =>
     kind === "service" ? serviceKey(namespace, name) : kind === "head" ? headKey(namespace) : catalogKey(namespace);
 
@@ -57,8 +63,12 @@ export function createRedisReader(options: RedisReaderOptions): RedisReader {
       breaker.succeeded();
       return answer;
     } catch (error) {
+      failures++;
       // While it is open every probe fails the same way, and once is enough to tell.
-      if (breaker.closed()) log.warn({ namespace, reason: messageOf(error) }, "Redis could not be read");
+      if (breaker.closed() && clock.monotonic() - toldAt >= TELL_MS) {
+        log.warn({ namespace, failures, reason: messageOf(error) }, "Redis could not be read");
+        toldAt = clock.monotonic();
+      }
       breaker.failed();
       throw error;
     }
@@ -101,13 +111,13 @@ export function createRedisReader(options: RedisReaderOptions): RedisReader {
       if (opened) reading.catalog(opened, "redis");
       return { epoch: head.epoch, revision: head.catalogRevision };
     }
-    const entry = opened && reading.snapshot(name, opened, head, readAt, "redis");
-    if (entry) entries.set(name, entry);
-    if (entry?.standing.type === "current") {
+    const taken = opened && reading.snapshot(name, opened, head, readAt, "redis");
+    if (taken) entries.set(name, taken.entry);
+    if (taken?.entry.standing.type === "current") {
       attempts.delete(name);
-      return entry.held.snapshot;
+      return isHeld(taken) ? taken.version : undefined;
     }
-    attempts.set(name, { at: readAt, missing: opened === undefined });
+    attempts.set(name, { at: readAt, missing: opened === undefined }, head);
     return undefined;
   }
 

@@ -36,6 +36,8 @@ export interface NamespaceState {
   change(service: string): RingEntry | undefined;
   /** Held services whose newer snapshot is known to exist, at most `countMax`. */
   behind(countMax: number): readonly string[];
+  /** Held services that a gap in the ring has left unverified, what was in use last first. */
+  unverified(): Iterable<Entry>;
   /**
    * What was read together with an older head still counts, as far as it is newer; from an incomplete one nothing does. One
    * that has expired is taken like any other, and counts as no reading.
@@ -75,6 +77,7 @@ export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOpt
   });
   const names = createKnownNames();
   const behind = new Set<string>();
+  const unverified = new Set<string>();
   let changes = new Map<string, RingEntry>();
   let head: Head | undefined;
   let readAt = -Infinity;
@@ -89,7 +92,11 @@ export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOpt
     names.advance(next, continuous);
     if (!continuous) {
       behind.clear();
-      for (const entry of entries.values()) entry.standing = { type: "unverified", since: currentAt(entry) };
+      unverified.clear();
+      for (const entry of [...entries.values()].toReversed()) {
+        entry.standing = { type: "unverified", since: currentAt(entry) };
+        unverified.add(entry.held.snapshot.service);
+      }
       return;
     }
     for (const [revision, service] of next.ring.entries) {
@@ -122,6 +129,13 @@ export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOpt
     behind(countMax) {
       for (const service of behind) if (!entries.has(service)) behind.delete(service);
       return [...behind].slice(0, countMax);
+    },
+    *unverified() {
+      for (const service of unverified) {
+        const entry = entries.peek(service);
+        if (entry?.standing.type === "unverified") yield entry;
+        else unverified.delete(service);
+      }
     },
     acceptHead(next, nextReadAt, expired = false) {
       if (!next.complete) return "incomplete";
