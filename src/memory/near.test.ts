@@ -198,6 +198,9 @@ describe("over HTTP", () => {
     expect(here.headers.get("cache-control")).toBe("private, no-cache");
     const unchanged = await ask(FRANKFURT, { "if-none-match": etag });
     expect([unchanged.status, unchanged.headers.get("vary")]).toEqual([304, "*"]);
+    for (const tags of [`W/${etag}`, `"other", ${etag}`, `W/${etag},"other"`]) {
+      expect((await ask(FRANKFURT, { "if-none-match": tags })).status).toBe(304);
+    }
     expect((await ask({ country: "US" }, { "if-none-match": etag })).status).toBe(200);
     expect((await ask(undefined, { "if-none-match": etag })).status).toBe(200);
     expect((await fixture.get("/v1/services/web?near=us-east-1")).headers.get("vary")).toBeNull();

@@ -13,7 +13,7 @@ const CONTINENTS: readonly string[] = ["AF", "AN", "AS", "EU", "NA", "OC", "SA"]
 export interface Place {
   readonly zones: readonly string[];
   readonly regions: readonly string[];
-  /** The same for the same place: it tells answers apart. Of the characters of names, with commas and slashes. */
+  /** The same for the same place: it tells answers apart. Of the characters of names, with plus signs and a slash: an entity tag holds it. */
   readonly key: string;
 }
 
@@ -88,7 +88,7 @@ export function createPlaces(rules: NearRules): Places {
 function placeOf(zones: readonly (string | undefined)[], regions: readonly (string | undefined)[]): Place | undefined {
   const place = { zones: names(zones), regions: names(regions) };
   if (place.zones.length === 0 && place.regions.length === 0) return undefined;
-  return { ...place, key: `${place.zones.join(",")}/${place.regions.join(",")}` };
+  return { ...place, key: `${place.zones.join("+")}/${place.regions.join("+")}` };
 }
 
 /** What cannot be a zone's or region's name is near to nothing. */
