@@ -42,6 +42,37 @@ describe("a new publisher whose clock is behind the last one's", () => {
   });
 });
 
+describe("a publisher whose clock was ahead and is set back", () => {
+  beforeEach(async () => {
+    fixture.publisher.confirmedAt = fixture.clock.now() + 3_600_000;
+    await fixture.publisher.writeHead();
+    await fixture.look("web");
+    await fixture.clock.advance(3000);
+  });
+
+  it("is believed again from its next change on: answers are not stale for as long as it was ahead", async () => {
+    expect((await fixture.look("web")).stale).toBe(false);
+    for (let second = 0; second < 20; second++) {
+      fixture.publisher.confirmedAt = fixture.clock.now();
+      await fixture.publisher.put("api", [instance(`api-${second}`)]);
+      await fixture.clock.advance(1500);
+      await fixture.look("web");
+    }
+    expect((await fixture.look("web")).stale).toBe(false);
+  });
+
+  it("is not told from a replica that lags while nothing changes: no answer seems younger than it is", async () => {
+    const latest = fixture.publisher.confirmedAt;
+    for (let second = 0; second < 20; second++) {
+      fixture.publisher.confirmedAt = latest - (second % 2) * 1000;
+      await fixture.publisher.writeHead();
+      await fixture.clock.advance(1500);
+      await fixture.look("web");
+    }
+    expect((await fixture.look("web")).stale).toBe(true);
+  });
+});
+
 describe("answers only move forward", () => {
   it("when a replica gives an older head and snapshot", async () => {
     const lagging = new Map(fixture.store.values);

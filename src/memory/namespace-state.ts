@@ -144,9 +144,10 @@ export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOpt
       if (head && order > 0) advance(head, next);
       else if (!head) changes = new Map(next.ring.entries.map((entry) => [entry[1], entry]));
       const confirmedAt = head?.confirmedAt ?? -Infinity;
-      if (next.confirmedAt > confirmedAt) confirmationSeenAt = nextReadAt;
-      // Within an epoch one clock tells it. A new publisher's clock may be behind that of the last one.
-      const isLater = next.confirmedAt >= confirmedAt || next.epoch > (head?.epoch ?? 0);
+      // A later version was confirmed later, whatever its clock says: it may have been set back, or be a new publisher's. Of
+      // the same version a replica, or a copy, may lag, and only the clock tells.
+      const isLater = order > 0 || next.confirmedAt >= confirmedAt;
+      if (isLater && next.confirmedAt !== confirmedAt) confirmationSeenAt = nextReadAt;
       head = isLater ? next : { ...next, confirmedAt };
       if (!expired) readAt = Math.max(readAt, nextReadAt);
       return "applied";
