@@ -73,7 +73,10 @@ export function createEnvReader(env: Env): EnvReader {
       Object.keys(env).filter((name) => OURS.test(name) && typeof env[name] === "string" && !read.has(name)),
     end() {
       if (violations.length === 0) return;
-      throw new FingerpostError("internal", "The resolver's environment is not valid.", { violations });
+      const texts = violations.map(({ parameter, detail }) => `${parameter} ${detail}`);
+      throw new FingerpostError("internal", `The resolver's environment is not valid: ${texts.join("; ")}.`, {
+        violations,
+      });
     },
   };
 }

@@ -123,6 +123,12 @@ it.each<[Env, string[]]>([
   expect(wrong(env)).toEqual(expected);
 });
 
+it("the message alone names all that is wrong, for whoever prints no more of an error", () => {
+  expect(() => parseEnv({ ...least, FINGERPOST_OPEN: "yes", FINGERPOST_NEAR: "x" })).toThrow(
+    /FINGERPOST_OPEN must be true or false; FINGERPOST_NEAR /,
+  );
+});
+
 it("variables that nothing reads are told, since they may be misspelt; those of others are not", () => {
   const env = { ...least, FINGERPOST_FRESHMS: "100", FINGERPOST_FRESH_MS: "100", OTHER: "x" };
   expect(parseEnv(env).unread).toEqual(["FINGERPOST_FRESHMS"]);

@@ -1,6 +1,6 @@
 import type { Clock } from "../kernel/clock.ts";
 import type { Random } from "../kernel/random.ts";
-import { listen, type ListenAddress } from "../node/listen.ts";
+import { isLoopback, listen, type ListenAddress } from "../node/listen.ts";
 import type { Log } from "../node/log.ts";
 import { optionsOf } from "./compose.ts";
 import { parseEnv } from "./env.ts";
@@ -43,7 +43,13 @@ export async function runResolver(
     work.then(forget, forget);
   };
   const listener = await listen(config.listen, (request) => resolver.fetch(request, { background }));
-  log.info({ url: listener.url, namespaces: settings.namespaces }, "the resolver listens");
+  const { namespaces, access } = settings;
+  const publicKeys = settings.publicKeys.length;
+  const trust = publicKeys === 0 ? ": without a public key, nothing is verified" : "";
+  log.info({ url: listener.url, namespaces, publicKeys }, `the resolver listens${trust}`);
+  if (access.type === "open" && !isLoopback(config.listen.host)) {
+    log.warn({ url: listener.url }, "FINGERPOST_OPEN is true: whoever reaches this address is answered");
+  }
   return {
     url: listener.url,
     async close() {

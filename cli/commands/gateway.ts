@@ -6,6 +6,7 @@ import { createLog, type LogLevel } from "../../node/log.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
 import { refuse } from "../config/load.ts";
 import { addSettings, readSettings } from "../config/options.ts";
+import { warnOfUnread } from "../config/unread.ts";
 import { number, text, textOrUndefined } from "../config/values.ts";
 import { untilShutdown } from "../run.ts";
 
@@ -25,6 +26,7 @@ export function addGateway(program: Command): void {
       );
     }
     const log = createLog("gateway", text(values, "log_level") as LogLevel);
+    warnOfUnread(log);
     const signal = shutdownSignal();
     const { runGateway } = await import("../../gateway/run.ts");
     const config = {

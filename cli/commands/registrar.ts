@@ -12,6 +12,7 @@ import type { RegistrarConfig } from "../../registrar/run.ts";
 import { CONFIG_FILE_DEFAULT, refuse, type ConfigValues } from "../config/load.ts";
 import { addSettings, readSettings } from "../config/options.ts";
 import { readEtcdFiles, readPem } from "../config/pem.ts";
+import { warnOfUnread } from "../config/unread.ts";
 import { flag, list, number, numberOrUndefined, text, textOrUndefined } from "../config/values.ts";
 import { untilShutdown } from "../run.ts";
 import { readServices, reloadOnHangUp } from "./registrar-reload.ts";
@@ -27,6 +28,7 @@ export function addRegistrar(program: Command): void {
     const values = readSettings(command, "registrar");
     const config = registrarConfig(values);
     const log = createLog("registrar", text(values, "log_level") as LogLevel);
+    warnOfUnread(log);
     const signal = shutdownSignal();
     // A publisher of 100,000 instances takes 320 MB so, and 450 MB otherwise (npm run bench:registrar -- --only start).
     if (config.role !== "agent") keepYoungGenerationSmall();

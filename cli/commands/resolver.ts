@@ -7,6 +7,7 @@ import { createLog, type LogLevel } from "../../node/log.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
 import { environmentOf, type Judge } from "../config/load.ts";
 import { addSettings, readSettings } from "../config/options.ts";
+import { warnOfUnread } from "../config/unread.ts";
 import { text } from "../config/values.ts";
 import { untilShutdown } from "../run.ts";
 
@@ -19,6 +20,7 @@ export function addResolver(program: Command): void {
     const judge: Judge = (values) => violationsOf(() => parseEnv(environmentOf("resolver", values)));
     const values = readSettings(command, "resolver", { judge });
     const log = createLog("resolver", text(values, "log_level") as LogLevel);
+    warnOfUnread(log);
     const signal = shutdownSignal();
     const { runResolver } = await import("../../src/node.ts");
     const config = {

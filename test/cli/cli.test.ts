@@ -122,6 +122,30 @@ const FILTERS = (
 const FILTERS_QUERY =
   "health=all&limit=3&meta.a=b%3Dc&meta.team=edge&near=eu-1&region=eu&tag=blue&tag=new&version=%5E2&zone=eu-1";
 
+it("a process says which variables nothing reads, and says nothing of those of another process", async () => {
+  // Each ends by itself, since its port is taken.
+  const taken = createServer().listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  const env = {
+    FINGERPOST_PUBLIC_KEY: "x",
+    FINGERPOST_LEASE_TTL_SECONDS: "30",
+    FINGERPOST_LISTEN: `127.0.0.1:${(taken.address() as AddressInfo).port}`,
+    UPSTASH_REDIS_REST_URL: "http://127.0.0.1:9",
+    UPSTASH_REDIS_REST_TOKEN: "t",
+    FINGERPOST_TOKEN: TOKEN,
+    FINGERPOST_REDIS_URL: "redis://127.0.0.1:9",
+  };
+  try {
+    const ended = await Promise.all([fingerpost(["resolver", "--open"], env), fingerpost(["gateway"], env)]);
+    for (const { code, stderr } of ended) {
+      expect([code, stderr]).toEqual([1, expect.stringContaining("is taken")]);
+      expect(stderr).toContain('"variables":["FINGERPOST_PUBLIC_KEY"],"msg":"nothing reads these variables');
+    }
+  } finally {
+    taken.close();
+  }
+});
+
 it("lookup takes every filter, and asks with all of them", async () => {
   const resolver = await playResolver();
   resolver.play((_request, response) => {

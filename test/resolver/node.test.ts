@@ -2,8 +2,9 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { runGateway, type Gateway } from "../../gateway/run.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import { systemRandom } from "../../kernel/random.ts";
-import { createLog } from "../../node/log.ts";
+import { createLog, createLogTo, type LogLine } from "../../node/log.ts";
 import { runResolver, type ResolverConfig } from "../../src/node.ts";
+import { publicTextOf, SIGNING_KEY } from "../support/signing.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
 import { readEvents } from "./event-stream.ts";
@@ -91,6 +92,26 @@ it("on Node streams end by themselves, with a time to come back, when the resolv
   await resolver.close();
   await until("the stream has ended", () => reader.ended);
   expect(reader.events.map(({ event }) => event)).toEqual(["retry", "service", "retry"]);
+});
+
+it.each([
+  // A name of this machine that is none of those that are known to be: what others reach takes no test.
+  ["127.1", { FINGERPOST_OPEN: "true" }, 0, [expect.stringContaining("nothing is verified"), expect.anything()]],
+  ["127.0.0.1", { FINGERPOST_PUBLIC_KEYS: publicTextOf(SIGNING_KEY) }, 1, ["the resolver listens"]],
+])("on Node it is logged, listening on %s, whether anything is verified, and who is answered", async (...given) => {
+  const [host, env, publicKeys, said] = given;
+  const lines: LogLine[] = [];
+  const log = createLogTo("resolver", (line) => lines.push(line));
+  const resolver = await runResolver(
+    { listen: { host, port: 0 }, env: { ...config.env, ...env } },
+    { ...dependencies, log },
+  );
+  await resolver.close();
+  expect(lines[0]?.fields).toMatchObject({ publicKeys });
+  expect(lines.map(({ message }) => message)).toEqual(said);
+  expect(lines.slice(1).map(({ level, message }) => `${level} ${message}`)).toEqual(
+    said.slice(1).map(() => expect.stringMatching(/^warn FINGERPOST_OPEN/)),
+  );
 });
 
 it.each([
