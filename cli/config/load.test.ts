@@ -97,6 +97,17 @@ describe("configuration", () => {
     );
   });
 
+  it("takes what the resolver reads as a Worker does: set to nothing it is left out, and no part of a list may be empty", () => {
+    const env = { FINGERPOST_OPEN: "", FINGERPOST_NAMESPACES: "", FINGERPOST_RATE_LIMIT: " ", FINGERPOST_JWKS_URL: "" };
+    expect(environmentOf("resolver", loadConfig("resolver", sources({ env })))).toEqual(
+      environmentOf("resolver", loadConfig("resolver", sources({}))),
+    );
+    expect(problems({ env: { FINGERPOST_NAMESPACES: "a,,b" } }, "resolver")).toEqual([
+      'FINGERPOST_NAMESPACES: must not be empty (it is "")',
+    ]);
+    expect(problems({ env: { FINGERPOST_OPEN: "yes" } }, "resolver").join()).toContain("must be true or false");
+  });
+
   it("names a Redis' URL that is none, together with the rest", () => {
     const env = { UPSTASH_REDIS_REST_URL: "example.upstash.io", FINGERPOST_LISTEN: "x" };
     for (const process of ["registrar", "resolver"] as const) {

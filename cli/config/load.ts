@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
 import { messageOf, type Violation } from "../../kernel/errors.ts";
+import { resolverSettings } from "./resolver-settings.ts";
 import type { ProcessName, Setting } from "./setting.ts";
 import { settings, settingsOf } from "./settings.ts";
 
@@ -101,7 +102,9 @@ function find(
   if (variable !== undefined && secretFile !== undefined) {
     problems.push(`${env} and ${fileVariable} are both set: keep one`);
   }
-  if (variable !== undefined) return { value: coerce(setting, variable), origin: env };
+  if (variable !== undefined && !(isJudgedByResolver(setting) && variable.trim() === "")) {
+    return { value: coerce(setting, variable), origin: env };
+  }
   if (secretFile !== undefined) {
     try {
       const content = readFileSync(secretFile, "utf8").trim();
@@ -126,7 +129,7 @@ function coerce(setting: Setting, given: string | boolean): unknown {
     case "tables":
       return given;
     case "list":
-      return listOf(given);
+      return listOf(given, setting.processes.includes("resolver"));
     case "number":
       return given.trim() === "" || Number.isNaN(Number(given)) ? given : Number(given);
     case "boolean":
@@ -134,9 +137,18 @@ function coerce(setting: Setting, given: string | boolean): unknown {
   }
 }
 
-/** Commas alone are a list of variables that were empty: one of public keys, taken for none, would have nothing verified. */
-function listOf(given: string): readonly string[] {
+/** On a Worker a variable that is set to nothing is left out; the same ones are so here. */
+function isJudgedByResolver(setting: Setting): boolean {
+  return resolverSettings.includes(setting);
+}
+
+/**
+ * Commas alone are a list of variables that were empty: one of public keys, taken for none, would have nothing verified.
+ * Of what a Worker reads as well, each part is judged, empty or not, as it is there.
+ */
+function listOf(given: string, everyPart: boolean): readonly string[] {
   const parts = given.split(",").map((part) => part.trim());
+  if (everyPart && parts.length > 1) return parts;
   const filled = parts.filter((part) => part !== "");
   return filled.length === 0 && parts.length > 1 ? parts : filled;
 }
