@@ -46,10 +46,11 @@ export interface Settings extends Required<Omit<ClientOptions, "token" | "waitUn
 }
 
 /** Fills in the defaults. Throws `invalid_argument` with every broken rule. */
-export function readOptions(options: ClientOptions): Settings {
+export function readOptions(options: Partial<ClientOptions> = {}): Settings {
   const timeoutMs = options.timeoutMs ?? 2000;
   const settings: Settings = {
-    url: options.url.replace(/\/+$/, ""),
+    // Whoever writes no types may have a variable here that is not set.
+    url: typeof options.url === "string" ? options.url.replace(/\/+$/, "") : "",
     token: options.token,
     namespace: options.namespace ?? "default",
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),

@@ -30,11 +30,35 @@ export function isName(value: string): boolean {
   return NAME.test(value);
 }
 
+const FILTERS: { readonly [Name in keyof Required<Filters>]: true } = {
+  version: true,
+  tags: true,
+  region: true,
+  zone: true,
+  metadata: true,
+  health: true,
+  near: true,
+  limit: true,
+};
+
+/** Whoever writes no types would ask for every instance with a filter that is misspelt. */
+function checkFilters(filters: Filters): void {
+  const unknown = Object.keys(filters).filter((name) => !Object.hasOwn(FILTERS, name));
+  if (unknown.length > 0) {
+    const known = Object.keys(FILTERS).join(", ");
+    throw new ResolveError("invalid_argument", `There is no filter ${unknown.join(", ").slice(0, 128)}: use ${known}.`);
+  }
+  if (filters.tags !== undefined && !Array.isArray(filters.tags)) {
+    throw new ResolveError("invalid_argument", "The filter tags must be an array.");
+  }
+}
+
 /** Path and query of a lookup. Equal filters give equal text, whatever their order, so that it can stand for the lookup. */
 export function lookupPath(namespace: string, service: string, filters: Filters): string {
   if (!isName(service)) {
     throw new ResolveError("invalid_argument", `"${service.slice(0, 128)}" is not the name of a service.`);
   }
+  checkFilters(filters);
   const query = new URLSearchParams();
   const add = (name: string, value: string | number | undefined) => {
     if (value !== undefined) query.append(name, String(value));

@@ -15,8 +15,10 @@ export function checkOptions(options: CompleteOptions): CompleteOptions {
   const { access, store, namespaces, basePath, freshness, memory, watchersMax, rateLimit } =
     options as Partial<CompleteOptions>;
   hold("store", store, "is required: createUpstashStore makes one");
-  hold("access", access, 'is required; { type: "open" } answers everybody');
-  const someone = access?.type !== "keys" || access.keys.length > 0 || access.jwt;
+  const keys = access?.type === "keys" ? access.keys : undefined;
+  const isRule = access?.type === "open" || Array.isArray(keys);
+  hold("access", isRule, 'is required: { type: "keys", keys: [...] }, or { type: "open" }, which answers everybody');
+  const someone = access?.type !== "keys" || keys?.length !== 0 || access.jwt;
   hold("access", someone, "lets nobody in: it has neither a key nor a JWT's issuer");
   // A JWT that names nothing would be one of nobody, for nobody.
   const jwt = access?.type === "keys" ? access.jwt : undefined;
@@ -28,8 +30,8 @@ export function checkOptions(options: CompleteOptions): CompleteOptions {
   hold("access.jwt.jwksUrl", !jwt || isSecureUrl(jwt.jwksUrl), SECURE_URL_RULE);
   const { perSecond = 1 } = rateLimit ?? {};
   hold("rateLimit.perSecond", perSecond >= 1, "must be a number of at least 1");
-  hold("namespaces", namespaces && namespaces.length > 0, "must name at least one");
-  hold("namespaces", namespaces?.every(isName), `each ${NAME_RULE}`);
+  const named = Array.isArray(namespaces) && namespaces.length > 0 && namespaces.every(isName);
+  hold("namespaces", named, `must name at least one; each ${NAME_RULE}`);
   hold("basePath", BASE_PATH.test(basePath ?? ""), 'must be like "/discovery", without a slash at its end');
   for (const [name, value] of Object.entries({ ...freshness, ...memory, watchersMax })) {
     hold(name, typeof value === "number" && value >= 1, "must be a number of at least 1");

@@ -4,6 +4,7 @@ import { createTestPublisher } from "../test/resolver/publish.ts";
 import { instance } from "../test/support/instance.ts";
 import type { ResolverOptions } from "./options.ts";
 import { createResolver } from "./resolver.ts";
+import { fromUpstash, type UpstashClient } from "./store/upstash-client.ts";
 import { createUpstashStore } from "./store/upstash.ts";
 
 const least: ResolverOptions = { access: { type: "open" }, store: createFakeStore() };
@@ -46,6 +47,15 @@ it("a store is refused when it is made, not at each lookup, for a URL that is no
   for (const token of ["", undefined]) expect(made({ token })).toThrow("token is required");
 });
 
+it.each([undefined, null, {}, "https://r.example.com"])(
+  "a store is refused when it is made of %j as a client",
+  (client) => {
+    expect(() => fromUpstash(client as UpstashClient)).toThrow(
+      expect.objectContaining({ code: "invalid_argument", message: expect.stringContaining("@upstash/redis") }),
+    );
+  },
+);
+
 it("what is there and undefined takes its default", () => {
   const undefinedAll = Object.fromEntries(["clock", "log", "namespaces", "memory"].map((name) => [name, undefined]));
   expect(() => createResolver({ ...least, ...undefinedAll, freshness: {} })).not.toThrow();
@@ -54,6 +64,9 @@ it("what is there and undefined takes its default", () => {
 it.each<[object, string[]]>([
   [{ access: undefined, store: undefined }, ["store", "access"]],
   [{ access: { type: "keys", keys: [] } }, ["access"]],
+  [{ access: { type: "keys" } }, ["access"]],
+  [{ access: "open" }, ["access"]],
+  [{ namespaces: "default" }, ["namespaces"]],
   [{ access: jwt({}) }, ["access.jwt"]],
   [{ access: jwt({ issuer: "i" }) }, ["access.jwt"]],
   [{ access: jwt({ issuer: "i", audience: "a", jwksUrl: "http://id.example.com" }) }, ["access.jwt.jwksUrl"]],

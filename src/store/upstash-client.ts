@@ -63,6 +63,10 @@ export function fromUpstash(client: UpstashClient, options: FromUpstashOptions =
 const DESERIALISING = "The Redis client deserialises what it reads: make it with automaticDeserialization: false.";
 
 function refuseUnfit(client: UpstashClient): void {
+  // Whoever writes no types may hand over what is not there; all lookups would fail, as if Redis were down.
+  if (typeof (client as UpstashClient | undefined)?.mget !== "function") {
+    throw new FingerpostError("invalid_argument", "The Redis client is missing, or is none of @upstash/redis.");
+  }
   // Not of its published types, yet where it keeps them; a client that keeps them elsewhere is judged by its answers.
   const { opts, client: http } = client as {
     readonly opts?: { readonly automaticDeserialization?: unknown };
