@@ -30,7 +30,7 @@ const TEXTS: Readonly<Record<ParameterName, ParameterText>> = {
     description: "The nearest first: of this zone, then of its region, then the rest. `auto`: near to the caller.",
     example: "auto",
   },
-  limit: { description: "Instances at most, after every filter.", example: 10 },
+  limit: { description: "Instances at most, after every filter. A pick is among these.", example: 10 },
   key: {
     description: "The same key, the same instance, while that is there. Without: at random by weight.",
     example: "user-42",
@@ -112,7 +112,7 @@ function queryParameter(name: string, parameter: Parameter, { description, examp
       return timesMin > 0 ? { ...common, required: true, schema: items } : { ...common, schema: items };
     }
     case "family": {
-      const members = { [`^${name}\\.`]: schema };
+      const members = { [`^${name}\\..`]: schema };
       const object = { type: "object", patternProperties: members, additionalProperties: false };
       // Of a query, an object stands as parameters of its members' names: style form, exploded, by default.
       return { ...common, schema: object };

@@ -86,6 +86,7 @@ describe("GET /v1/services/{service}", () => {
     [`version=${"1".repeat(200)}`, ["version"]],
     ["key=a", ["key"]],
     ["near=_eu", ["near"]],
+    ["meta.=edge", ["meta."]],
   ])("with ?%s is refused, and every parameter that is wrong is named", async (query, expected) => {
     expect(await violations(`/v1/services/web?${query}`)).toEqual(expected);
   });

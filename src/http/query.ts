@@ -57,7 +57,7 @@ export function readQuery<const Table extends ParameterTable>(url: string, table
       query[name] = take(name, value, parameter.timesMax);
     } else {
       const prefix = `${name}.`;
-      const members = [...texts.keys()].filter((member) => member.startsWith(prefix));
+      const members = [...texts.keys()].filter((member) => member !== prefix && member.startsWith(prefix));
       query[name] = members.flatMap((member) =>
         take(member, value, 1).map((taken) => [member.slice(prefix.length), taken]),
       );
