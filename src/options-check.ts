@@ -17,7 +17,7 @@ export function checkOptions(options: CompleteOptions): CompleteOptions {
   hold("store", store, "is required: createUpstashStore makes one");
   const keys = access?.type === "keys" ? access.keys : undefined;
   const isRule = access?.type === "open" || Array.isArray(keys);
-  hold("access", isRule, 'is required: { type: "keys", keys: [...] }, or { type: "open" }, which answers everybody');
+  hold("access", isRule, 'must be { type: "open" } or { type: "keys", keys: [...] }');
   const someone = access?.type !== "keys" || keys?.length !== 0 || access.jwt;
   hold("access", someone, "lets nobody in: it has neither a key nor a JWT's issuer");
   // A JWT that names nothing would be one of nobody, for nobody.
