@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { instanceKey } from "../../contract/etcd-keys.ts";
-import type { Random } from "../../kernel/random.ts";
 import { EtcdError, type Etcd } from "../../registrar/etcd/port.ts";
+import { seededRandom } from "../support/random.ts";
 import { agentOnMemory, ref, request } from "./agent-on-memory.ts";
 
 /** `SEED=97 SEEDS=1 npx vitest run test/agent/unknown-outcomes.test.ts` replays one. */
@@ -12,18 +12,9 @@ const INSTANCES = 4;
 /** Of calls, while etcd is in trouble; a third each is not sent, loses its answer, and reaches etcd at any later time. */
 const FAULTS = 0.6;
 
-function randomOf(seed: number): Random {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    // The lower bits of such a sequence repeat soon.
-    return Math.imul(state ^ (state >>> 15), 0x2c1b_3c6d) / 2 ** 32 + 0.5;
-  };
-}
-
 /** One agent and callers who all want something else of it, on an etcd in trouble. Gives what is wrong at the end. */
 async function simulate(seed: number): Promise<string[]> {
-  const random = randomOf(seed);
+  const random = seededRandom(seed);
   const one = <T>(of: readonly T[]): T | undefined => of[Math.floor(random() * of.length)];
   const { etcd, agent, clock } = agentOnMemory({ leaseTtlSeconds: 10, random });
   const late: (() => Promise<unknown>)[] = [];
