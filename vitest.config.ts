@@ -4,8 +4,8 @@ const limits = { testTimeout: 30_000, hookTimeout: 60_000 };
 
 export default defineConfig({
   test: {
-    // Each file of the parts starts servers of its own: more at once only makes all of them slow on two cores.
-    maxWorkers: 2,
+    // Files of the parts wait for servers of their own for most of their time: three keep two cores busy.
+    maxWorkers: 3,
     // What processes under test log is shown where a test fails.
     silent: "passed-only",
     projects: [

@@ -128,7 +128,7 @@ describe("the whole line", () => {
       process.kill(dev.pids.registrar, "SIGCONT");
     }
     await until("the registrar is ready again", async () => (await dev.registrar("/readyz")).ok);
-  });
+  }, 120_000);
 
   it("goes on without etcd, says how old its answers are, and recovers with nobody's help", async () => {
     await register("etcdless", "a", 120);

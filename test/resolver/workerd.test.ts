@@ -173,7 +173,7 @@ describe("a crowd", () => {
     const heads = upstream.commands.filter(([command]) => command === "get");
     // Besides the one head a second that every isolate reads.
     expect(upstream.commands.length - heads.length).toBeLessThanOrEqual(12);
-  });
+  }, 120_000);
 });
 
 describe("last-known-good", () => {
