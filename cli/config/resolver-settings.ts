@@ -94,7 +94,7 @@ export const resolverSettings: readonly Setting[] = [
     flag: "--watchers-max <n>",
     kind: "number",
     schema: number,
-    help: `streams and long polls at once (default: ${WATCHERS_MAX_DEFAULT})`,
+    help: `streams and long polls at once, three quarters of them of one caller (default: ${WATCHERS_MAX_DEFAULT})`,
     processes: ["resolver"],
   },
   ...(
