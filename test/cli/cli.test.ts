@@ -1,22 +1,22 @@
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { systemClock } from "../../kernel/clock.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { createLog } from "../../node/log.ts";
 import { runRegistrar, type Registrar } from "../../registrar/run.ts";
-import { answerOf, playResolver } from "../client/resolver.ts";
+import { answerOf, playResolver, type PlayedResolver } from "../client/resolver.ts";
 import { bareEnvironment } from "../support/bare-environment.ts";
 import { PROJECT_DIR } from "../support/dev.ts";
 import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
 import { instance } from "../support/instance.ts";
 import { until } from "../support/until.ts";
+import { spawnFingerpost } from "./spawned.ts";
 
 const TOKEN = "the-command-lines-tests";
 const COMMANDS = [
@@ -146,8 +146,14 @@ it("a process says which variables nothing reads, and says nothing of those of a
   }
 });
 
-it("lookup takes every filter, and asks with all of them", async () => {
+async function startPlayed(): Promise<PlayedResolver> {
   const resolver = await playResolver();
+  onTestFinished(() => resolver.close());
+  return resolver;
+}
+
+it("lookup takes every filter, and asks with all of them", async () => {
+  const resolver = await startPlayed();
   resolver.play((_request, response) => {
     response
       .writeHead(200, { "Content-Type": "application/json" })
@@ -156,11 +162,10 @@ it("lookup takes every filter, and asks with all of them", async () => {
   const { code, stdout } = await fingerpost(["lookup", "web", ...FILTERS, "--resolver", resolver.url]);
   expect([code, stdout.split("\n")[1]]).toEqual([0, expect.stringMatching(/^a /)]);
   expect(resolver.seen[0]?.path).toBe(`/v1/namespaces/default/services/web?${FILTERS_QUERY}`);
-  await resolver.close();
 });
 
 it("watch prints a line a change, and ends with 0 when it is stopped", async () => {
-  const resolver = await playResolver();
+  const resolver = await startPlayed();
   const answer = (revision: number, ids: readonly string[]) =>
     `event: service\ndata: ${JSON.stringify(
       answerOf(
@@ -174,23 +179,15 @@ it("watch prints a line a change, and ends with 0 when it is stopped", async () 
     stream = response.writeHead(200, { "Content-Type": "text/event-stream" });
     stream.write(answer(7, ["a", "b"]));
   });
-  const child = spawn(
-    process.execPath,
-    [join(PROJECT_DIR, "cli/main.ts"), "watch", "web", ...FILTERS, "--resolver", resolver.url],
-    { cwd: folder, env: bareEnvironment(), stdio: ["ignore", "pipe", "inherit"] },
-  );
-  const exited = new Promise((resolve) => child.once("exit", resolve));
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  const next = async () => String((await lines.next()).value);
-  expect(await next()).toBe("revision 7: 2 instances +a +b");
+  const child = spawnFingerpost(["watch", "web", ...FILTERS, "--resolver", resolver.url], { cwd: folder });
+  expect(await child.line()).toBe("revision 7: 2 instances +a +b");
   stream?.write(answer(8, ["b", "c"]));
-  expect(await next()).toBe("revision 8: 2 instances +c -a");
+  expect(await child.line()).toBe("revision 8: 2 instances +c -a");
   stream?.write("event: unknown\ndata: {}\n\n");
-  expect(await next()).toBe('there is no service "web"');
+  expect(await child.line()).toBe('there is no service "web"');
   expect(resolver.seen[0]?.path).toBe(`/v1/namespaces/default/services/web/watch?${FILTERS_QUERY}`);
   child.kill("SIGINT");
-  expect(await exited).toBe(0);
-  await resolver.close();
+  expect(await child.exited).toBe(0);
 });
 
 describe("with a registrar", () => {
@@ -230,18 +227,11 @@ describe("with a registrar", () => {
 
   it("register keeps an instance while it runs, and deregisters it when it is stopped", async () => {
     const args = ["register", "web", "--id", "web-1", "--address", "127.0.0.1", "--port", "8080", "--ttl", "2"];
-    const child = spawn(
-      process.execPath,
-      [join(PROJECT_DIR, "cli/main.ts"), ...args, "--tag", "blue", "--registrar", registrar.url],
-      {
-        cwd: folder,
-        env: { ...bareEnvironment(), FINGERPOST_REGISTRAR_TOKEN: TOKEN },
-        stdio: ["ignore", "pipe", "inherit"],
-      },
-    );
-    const exited = new Promise((resolve) => child.once("exit", resolve));
-    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-    expect((await lines.next()).value).toContain("registered web/web-1");
+    const child = spawnFingerpost([...args, "--tag", "blue", "--registrar", registrar.url], {
+      cwd: folder,
+      env: { FINGERPOST_REGISTRAR_TOKEN: TOKEN },
+    });
+    expect(await child.line()).toContain("registered web/web-1");
     const startedMs = performance.now();
     // Longer than its TTL: what keeps it up are the command's heartbeats.
     await until("the instance has outlived its TTL", async () => {
@@ -249,8 +239,8 @@ describe("with a registrar", () => {
       return performance.now() - startedMs > 3000;
     });
     child.kill("SIGTERM");
-    expect((await lines.next()).value).toContain("deregistered web/web-1");
-    expect(await exited).toBe(0);
+    expect(await child.line()).toContain("deregistered web/web-1");
+    expect(await child.exited).toBe(0);
     expect(await instances()).toEqual([]);
   });
 
@@ -258,22 +248,17 @@ describe("with a registrar", () => {
     const target = createServer(
       (request, response) => void response.writeHead(request.url === "/up" ? 204 : 500).end(),
     );
+    onTestFinished(() => void target.close());
     target.listen(0, "127.0.0.1");
     await once(target, "listening");
     const { port } = target.address() as AddressInfo;
     const where = ["--id", "web-2", "--address", "127.0.0.1", "--port", "1", "--check-port", String(port)];
     const how = ["--check-http", "/up", "--check-interval", "2", "--check-timeout", "1"];
     const judged = ["--check-rise", "1", "--check-fall", "4", "--check-initial", "up"];
-    const child = spawn(
-      process.execPath,
-      [join(PROJECT_DIR, "cli/main.ts"), "register", "web", ...where, ...how, ...judged, "--registrar", registrar.url],
-      {
-        cwd: folder,
-        env: { ...bareEnvironment(), FINGERPOST_REGISTRAR_TOKEN: TOKEN },
-        stdio: ["ignore", "ignore", "inherit"],
-      },
-    );
-    const exited = once(child, "exit");
+    const child = spawnFingerpost(["register", "web", ...where, ...how, ...judged, "--registrar", registrar.url], {
+      cwd: folder,
+      env: { FINGERPOST_REGISTRAR_TOKEN: TOKEN },
+    });
     await until("the check has found it up", async () => JSON.stringify(await instances()).includes('"status":"up"'));
     expect(await instances()).toMatchObject([
       {
@@ -293,8 +278,7 @@ describe("with a registrar", () => {
       },
     ]);
     child.kill("SIGTERM");
-    await exited;
-    target.close();
+    await child.exited;
     expect(await instances()).toEqual([]);
   });
 

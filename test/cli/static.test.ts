@@ -35,7 +35,8 @@ beforeAll(async () => {
   launch(port);
 });
 afterAll(async () => {
-  await end("SIGTERM");
+  // Whatever state a failed test has left it in.
+  await end("SIGKILL");
   await root.close();
   await proxy.close();
   await etcd.close();
@@ -58,6 +59,7 @@ function launch(port: number): void {
 }
 
 async function end(signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
   child.kill(signal);
   await exited;
