@@ -11,6 +11,7 @@ import type { Belief } from "./belief.ts";
 import type { Published } from "./published.ts";
 import { commit, FOREIGN_GUARD, headGuard } from "./commit-script.ts";
 import { readText } from "./read-script.ts";
+import { emptyRing } from "./ring.ts";
 import type { SnapshotStore } from "./store.ts";
 
 /**
@@ -18,6 +19,12 @@ import type { SnapshotStore } from "./store.ts";
  * laptop take over production; longer, and a real move from one etcd to another has to wait, or to say `adopt`.
  */
 export const OWNER_ALIVE_MS = 30_000;
+
+/**
+ * How far above etcd's revision one is carried over from a head that is not believed. Publishing anew, as signatures that
+ * expire need it, takes at most one a heartbeat, 43,200 a day: it is 68 years' worth. Whoever forges heads gets no further.
+ */
+export const REVISION_AHEAD_MAX = 2 ** 30;
 
 /** A term as a claim sees it. */
 export interface Leadership {
@@ -89,7 +96,7 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
   if (found && !stored) log.warn({ namespace }, "The head in Redis is signed with no known key: nothing is taken over");
   const epochLeast = Math.max(found?.epoch ?? 0, epochOwn, leadership.revision) + 1;
   const head: Head = {
-    ...(stored ?? headOfNothing(namespace)),
+    ...(stored ?? headOfNothing(namespace, Math.min(found?.revision ?? 0, leadership.revision + REVISION_AHEAD_MAX))),
     identity: leadership.identity,
     epoch: Math.max(epochLeast, nowRedisMs),
     heartbeatAt: clock.now(),
@@ -105,17 +112,18 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
   return { type: "claimed", published: { head, guard: headGuard(claim), services, catalogStale: true }, lastBeatMs };
 }
 
-function headOfNothing(namespace: string): Omit<Head, "identity" | "epoch" | "heartbeatAt"> {
+/** It takes over nothing but the revision, so that no watcher waits for one that it has seen already. */
+function headOfNothing(namespace: string, revision: number): Omit<Head, "identity" | "epoch" | "heartbeatAt"> {
   return {
     namespace,
-    revision: 0,
+    revision,
     etcdRevision: 0,
     complete: false,
     confirmedAt: 0,
     services: 0,
     instances: 0,
     catalogRevision: 0,
-    ring: { floor: 0, entries: [] },
+    ring: emptyRing(revision),
   };
 }
 

@@ -5,6 +5,7 @@ import { catalogKey, headKey, serviceKey } from "../../contract/redis-keys.ts";
 import { decodeSnapshot, encodeSnapshot, type Instance } from "../../contract/snapshot.ts";
 import { createVerifier, type Verification } from "../../contract/signature.ts";
 import { systemClock } from "../../kernel/clock.ts";
+import { REVISION_AHEAD_MAX } from "../../registrar/publisher/claim.ts";
 import { COMMIT_SCRIPT } from "../../registrar/publisher/commit-script.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
 import { readText } from "../../registrar/publisher/read-script.ts";
@@ -246,19 +247,29 @@ describe("a publisher with public keys", () => {
     expect(await idsOf("web")).toMatchObject({ "evil-a": "suspect", 1: "up" });
   });
 
-  it("takes over no head but one that was signed, and then fills as if there were none", async () => {
-    await leftBehind(strict);
-    const stored = decodeHead(await textOf(HEAD), "default");
-    const forged = encodeHead({ ...stored, revision: 2 ** 51, confirmedAt: stored.confirmedAt + 1000 });
-    await put(HEAD, forged);
-    const next = await takenOver(strict);
-    const head = await stage.stored.head();
-    expect(head).toMatchObject({ complete: true, services: 2 });
-    expect(head?.revision).toBeLessThan(1000);
-    expect(head?.epoch).toBeGreaterThan(stored.epoch);
-    expect(await verified(HEAD, "head")).toMatchObject({ type: "valid" });
-    await next.stop();
-  });
+  it.each([
+    [
+      "what publishing anew made of it",
+      (revision: number) => revision + 40_000,
+      (revision: number) => revision + 40_001,
+    ],
+    ["one that nothing honest reaches", () => 2 ** 51, () => 2 + REVISION_AHEAD_MAX + 1],
+  ])(
+    "takes over no head but one that was signed, and fills after its revision: %s",
+    async (_what, claimed, expected) => {
+      await leftBehind(strict);
+      const stored = decodeHead(await textOf(HEAD), "default");
+      const revision = claimed(stored.revision);
+      await put(HEAD, encodeHead({ ...stored, revision, services: 7, confirmedAt: stored.confirmedAt + 1000 }));
+      const next = await takenOver(strict);
+      const head = await stage.stored.head();
+      expect(head).toMatchObject({ complete: true, services: 2, revision: expected(stored.revision) });
+      expect(head?.ring.floor).toBe(head?.revision);
+      expect(head?.epoch).toBeGreaterThan(stored.epoch);
+      expect(await verified(HEAD, "head")).toMatchObject({ type: "valid" });
+      await next.stop();
+    },
+  );
 
   it("takes over an expired head, as it is after an outage of all publishers", async () => {
     await leftBehind(strict);
