@@ -84,7 +84,7 @@ export async function measureCost(stage: Stage, short: boolean, bundle: Resolver
       },
     ],
     notes: [
-      "Commands per second of an isolate that is asked all the time = 1 / fresh + ceil(services changed in a fresh interval / 64) / fresh: a GET of the head for each interval, and an MGET for every 64 held services that changed in it. With c changes a second, each of another service, and few of them, that is 1 / fresh + min(c, 1 / fresh). The number of services and of lookups is not in it. What is read cold comes on top: one MGET of a head and the service, once.",
+      "Commands per second of an isolate that is asked all the time = 1 / fresh + ceil(services changed in a fresh interval / 64) / fresh: a GET of the head for each interval, and an MGET for every 64 held services that changed in it. With c changes a second, each of another service, and few of them, that is 1 / fresh + min(c, 1 / fresh). The number of services and of lookups is not in it. What is read cold comes on top: one MGET of a head and the service, once. So does one PERSIST in an isolate's life, ten seconds after its start or later, which finds out whether its token may write; it is not in these counts.",
       "The interval begins anew when a reading has ended and something is asked, so it is a little longer than `fresh`, and the count a little lower.",
       "Several isolates of one data centre each have these costs in this measurement: the colo cache here is empty, as it is with workerd alone.",
       "Lookups come at a fixed rate over all services in turn. Commands are the GETs and MGETs that Redis has run.",
