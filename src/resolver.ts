@@ -1,4 +1,5 @@
 import { Hono } from "hono/tiny";
+import { getPath } from "hono/utils/url";
 import { problemResponse } from "../contract/problem.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import { createAccess } from "./access/access.ts";
@@ -54,7 +55,9 @@ export function createResolver(given: ResolverOptions): Resolver {
   const cors = createCors(options.corsOrigins);
   const routes = createRoutes(options);
   let closing = false;
-  const app = new Hono<{ Bindings: Bindings }>().basePath(options.basePath);
+  // The router takes a path with a slash at its end for the one without it: "/services/" for the list. With two it finds none.
+  const pathOf = (request: Request) => getPath(request).replace(/\/$/, "//");
+  const app = new Hono<{ Bindings: Bindings }>({ getPath: pathOf }).basePath(options.basePath);
 
   // Before every cache, and before a 304.
   const admit: Admit = (request, { background }) => {

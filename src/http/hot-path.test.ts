@@ -197,3 +197,26 @@ describe("a URL that was answered before", () => {
     }
   });
 });
+
+it("nothing is at a path with a slash at its end, asked once or again, in the default namespace or one that is named", async () => {
+  const fixture = await filled([instance("a")]);
+  const inNamespace = [
+    "/services",
+    "/services/web",
+    "/services/web/pick",
+    "/services/web/watch",
+    "/resolve?service=web",
+  ];
+  for (const prefix of ["/v1", "/v1/namespaces/default"]) {
+    for (const path of [...inNamespace.map((each) => prefix + each), "/healthz", "/readyz", "/openapi.json", "/docs"]) {
+      const url = new URL(path, "http://resolver");
+      for (const method of ["GET", "GET", "HEAD"]) {
+        const slashed = await fixture.get(`${url.pathname}/${url.search}`, {}, method);
+        expect([path, method, slashed.status]).toEqual([path, method, 404]);
+      }
+      const { status, body } = await fixture.get(path);
+      await body?.cancel();
+      expect([path, status]).toEqual([path, 200]);
+    }
+  }
+});
