@@ -3,6 +3,7 @@ import type { PickAnswer, ResolveAnswer, ServiceAnswer, ServicesAnswer } from ".
 import type { Problem } from "../contract/problem.ts";
 import { sha256 } from "../kernel/secret.ts";
 import { createFixture, type Fixture } from "../test/resolver/fixture.ts";
+import { createTestPublisher } from "../test/resolver/publish.ts";
 import { instance } from "../test/support/instance.ts";
 
 let fixture: Fixture;
@@ -278,4 +279,29 @@ describe("everything else", () => {
     await fixture.clock.advance(60_000);
     expect((await fixture.get("/readyz")).status).toBe(200);
   });
+});
+
+it("a busy namespace may use the memory that others leave, and theirs is taken only when it is all used", async () => {
+  const many = createFixture({ namespaces: ["default", "busy", "idle"], memory: { entriesMax: 4 } });
+  const busy = createTestPublisher(many.store.write, { namespace: "busy", now: () => many.clock.now() });
+  for (const name of ["a", "b", "c", "d"]) busy.services.set(name, [instance(name)]);
+  many.publisher.services.set("a", [instance("a")]);
+  await Promise.all([busy.fill(), many.publisher.fill()]);
+  const sources = async (...paths: readonly string[]) => {
+    const found: (string | null)[] = [];
+    for (const path of paths) found.push((await many.get(`/v1/${path}`)).headers.get("fingerpost-source"));
+    return found;
+  };
+  const own = "services/a";
+  const [a, b, c, d] = ["a", "b", "c", "d"].map((name) => `namespaces/busy/services/${name}`) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  expect(await sources(a, b, c, d)).toEqual(["redis", "redis", "redis", "redis"]);
+  expect(await sources(a, b, c, d)).toEqual(["memory", "memory", "memory", "memory"]);
+  // The least recently used goes, which is not this namespace's own service of the same name.
+  expect(await sources(own, own, b, c, d)).toEqual(["redis", "memory", "memory", "memory", "memory"]);
+  expect(await sources(a, b, c, d, own)).toEqual(["redis", "memory", "memory", "memory", "redis"]);
 });

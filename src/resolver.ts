@@ -14,8 +14,9 @@ import { createHotPath, type Admit } from "./http/hot-path.ts";
 import { createDeepCopies } from "./lookup/deep-copies.ts";
 import { createLoader } from "./lookup/loader.ts";
 import { createLookups } from "./lookup/lookups.ts";
-import { createNamespaceState } from "./memory/namespace-state.ts";
+import { createNamespaceState, type Entry } from "./memory/namespace-state.ts";
 import { REVALIDATIONS_BURST, REVALIDATIONS_PER_SECOND } from "./http/no-cache.ts";
+import { createBoundedMaps } from "./memory/bounded-map.ts";
 import { createPlaces } from "./memory/near.ts";
 import { OPERATION_NAMES, OPERATIONS, PREFIXES, type OperationName } from "./http/operations.ts";
 import { verifierOf } from "./lookup/opening.ts";
@@ -160,11 +161,15 @@ function createRoutes({
     ratePerSecond: REVALIDATIONS_PER_SECOND,
     burst: REVALIDATIONS_BURST,
   });
-  const snapshotBytesMax = memory.bytesMax * (1 - SELECTIONS_SHARE);
+  // One bound for all namespaces: a busy one may have what others leave.
+  const entries = createBoundedMaps<string, Entry>({
+    entriesMax: memory.entriesMax,
+    weightMax: memory.bytesMax * (1 - SELECTIONS_SHARE),
+    weightOf: ({ held }) => held.weight,
+  });
   const onAnswer = createRightsCheck({ store, namespace: namespaces[0], clock, log });
-  const share = (bound: number) => Math.max(1, Math.floor(bound / namespaces.length));
   const lookups = namespaces.map((namespace) => {
-    const state = createNamespaceState({ entriesMax: share(memory.entriesMax), bytesMax: share(snapshotBytesMax) });
+    const state = createNamespaceState(entries.create());
     const { freshMs, swrMs } = freshness;
     const shared = createSharedReadings({ namespace, colo, clock, log });
     const loader = createLoader({

@@ -2,7 +2,7 @@ import type { Catalog } from "../../contract/catalog.ts";
 import type { Head, RingEntry } from "../../contract/head.ts";
 import type { ServiceSnapshot } from "../../contract/snapshot.ts";
 import { compareVersions, type Version } from "../../contract/version.ts";
-import { createBoundedMap } from "./bounded-map.ts";
+import type { BoundedMap } from "./bounded-map.ts";
 import { continues } from "./continuity.ts";
 import { createHeld, type Held } from "./held.ts";
 import { createKnownNames, type KnownNames } from "./known-names.ts";
@@ -61,20 +61,8 @@ export interface NamespaceState {
   drop(service: string): void;
 }
 
-export interface NamespaceStateOptions {
-  /** Snapshots held at once; the least recently used goes first. */
-  readonly entriesMax: number;
-  /** Their estimated memory in all. */
-  readonly bytesMax: number;
-}
-
-/** What an isolate knows of one namespace. It only moves forward by (epoch, revision). */
-export function createNamespaceState({ entriesMax, bytesMax }: NamespaceStateOptions): NamespaceState {
-  const entries = createBoundedMap<string, Entry>({
-    entriesMax,
-    weightMax: bytesMax,
-    weightOf: (entry) => entry.held.weight,
-  });
+/** What an isolate knows of one namespace. It only moves forward by (epoch, revision). `entries` may drop what it holds. */
+export function createNamespaceState(entries: BoundedMap<string, Entry>): NamespaceState {
   const names = createKnownNames();
   const behind = new Set<string>();
   const unverified = new Set<string>();
