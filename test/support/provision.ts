@@ -14,7 +14,7 @@ declare module "vitest" {
 }
 
 /** Once before all test files, so that none of them spends its own time on a download. */
-export default async function provision(project: TestProject): Promise<() => void> {
+export default async function provision(project: TestProject): Promise<void> {
   const options = {
     cacheDir: cacheDirOf(process.env),
     clock: systemClock,
@@ -33,5 +33,6 @@ export default async function provision(project: TestProject): Promise<() => voi
     remove();
     mkdirSync(runDir);
   });
-  return remove;
+  // Not in a teardown: the processes that run the files end after that, and leave there what they have compiled.
+  process.once("exit", remove);
 }
