@@ -89,6 +89,7 @@ export async function measureStampede(stage: Stage, short: boolean, bundle: Reso
           ]
         : []),
       "The limit is twice the p50 of the round trip, by one client over the same line, and the p99 of the same crowd at a constant Worker. Figures are medians over the crowds; the commands are the most of any.",
+      "What a cold lookup costs beside a response by itself is CPU: the hash of a token that nothing has verified yet, and a timer and a waitUntil of its own, since a promise in workerd belongs to its request. On few cores a crowd waits for all of it.",
     ],
     raw: { roundTripMs, constant: ofConstant, resolver: ofResolver },
   };
