@@ -35,6 +35,7 @@ bindWorkerdToOurLife(join(dirname(scriptPath), "workerd"));
 const { workerOptions } = unstable_getMiniflareWorkerOptions(required("FINGERPOST_DEV_WRANGLER_CONFIG"));
 // Rules for files that the bundle has already taken in.
 const { modulesRules: _rules, bindings, ...options } = workerOptions;
+const publicKeys = process.env[PUBLIC_KEYS];
 const secrets = Object.fromEntries(SECRETS.map((name) => [name, required(name)]));
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({
@@ -43,7 +44,7 @@ const miniflare = new Miniflare(
     rootPath: dirname(scriptPath),
     modules: true,
     scriptPath,
-    bindings: Object.assign({}, bindings, secrets, { [PUBLIC_KEYS]: process.env[PUBLIC_KEYS] ?? "" }),
+    bindings: Object.assign({}, bindings, secrets, publicKeys === undefined ? {} : { [PUBLIC_KEYS]: publicKeys }),
     host: "127.0.0.1",
     port: Number(required("FINGERPOST_DEV_PORT")),
     // Without this, miniflare asks a server on the internet for what `request.cf` is to hold.

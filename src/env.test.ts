@@ -109,6 +109,7 @@ it.each<[Env, string[]]>([
   [{ ...least, FINGERPOST_DEPLOYMENT: "a/b" }, ["FINGERPOST_DEPLOYMENT"]],
   [{ ...least, FINGERPOST_PUBLIC_KEYS: `${publicKey},` }, ["FINGERPOST_PUBLIC_KEYS"]],
   [{ ...least, FINGERPOST_PUBLIC_KEYS: SIGNING_KEY }, ["FINGERPOST_PUBLIC_KEYS"]],
+  [{ ...least, FINGERPOST_PUBLIC_KEYS: "" }, ["FINGERPOST_PUBLIC_KEYS"]],
   [
     { ...least, FINGERPOST_PUBLIC_KEYS: Array.from({ length: 17 }, () => publicKey).join() },
     ["FINGERPOST_PUBLIC_KEYS"],

@@ -29,6 +29,7 @@ export interface Settings {
 }
 
 const NAMESPACES_MAX = 100;
+const PUBLIC_KEYS = "FINGERPOST_PUBLIC_KEYS";
 /** Two are enough for a rotation. */
 const PUBLIC_KEYS_MAX = 16;
 /** Milliseconds. Below, every lookup would be a reading; above, an answer is no answer any more. */
@@ -58,7 +59,7 @@ export function parseEnv(env: Env): Settings {
     freshness: freshnessOf(reader),
     watchersMax: reader.whole("FINGERPOST_WATCHERS_MAX", WATCHERS, WATCHERS_MAX_DEFAULT),
     near: readNearRules(text("FINGERPOST_NEAR"), refuse),
-    publicKeys: publicKeysOf(text("FINGERPOST_PUBLIC_KEYS"), refuse),
+    publicKeys: publicKeysOf(reader, env[PUBLIC_KEYS] !== undefined),
   };
   reader.end();
   return { ...settings, unread: reader.unread() };
@@ -79,10 +80,11 @@ function freshnessOf(reader: EnvReader): Freshness {
 }
 
 /** Set to nothing, it is left out; a list without a key would take signatures for checked. */
-function publicKeysOf(given: string | undefined, refuse: EnvReader["refuse"]): readonly string[] {
-  const keys = given?.split(",").map((key) => key.trim()) ?? [];
-  if (keys.length > PUBLIC_KEYS_MAX) refuse("FINGERPOST_PUBLIC_KEYS", `must be at most ${PUBLIC_KEYS_MAX}`);
-  if (!keys.every(parsePublicKey)) refuse("FINGERPOST_PUBLIC_KEYS", PUBLIC_KEYS_RULE);
+/** Set to nothing is a mistake: left out, nothing that is stored is verified. */
+function publicKeysOf({ list, refuse }: EnvReader, isSet: boolean): readonly string[] {
+  const keys = list(PUBLIC_KEYS) ?? (isSet ? [""] : []);
+  if (keys.length > PUBLIC_KEYS_MAX) refuse(PUBLIC_KEYS, `must be at most ${PUBLIC_KEYS_MAX}`);
+  if (!keys.every(parsePublicKey)) refuse(PUBLIC_KEYS, PUBLIC_KEYS_RULE);
   return keys;
 }
 

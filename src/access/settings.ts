@@ -88,10 +88,7 @@ export function readCorsOrigins(text: ReadText, refuse: Refuse): readonly string
   for (const [index, origin] of origins.entries()) {
     // As a browser writes it, or it would never match: no path, no default port, no capital.
     if (URL.canParse(origin) && new URL(origin).origin === origin) continue;
-    refuse(
-      "FINGERPOST_CORS_ORIGINS",
-      `entry ${index + 1} must be an origin such as https://app.example.com, or * alone`,
-    );
+    refuse("FINGERPOST_CORS_ORIGINS", `entry ${index + 1} must be an origin such as https://example.com, or *`);
   }
   return origins;
 }

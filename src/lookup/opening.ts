@@ -39,8 +39,7 @@ export function createOpener(namespace: string, verifier: Verifier | undefined, 
 }
 
 /** Ends a sentence that begins with the place the keys were set. */
-export const PUBLIC_KEYS_RULE =
-  "must be public keys as fingerpost keys prints them, one line of base64 each, separated by commas";
+export const PUBLIC_KEYS_RULE = "must be public keys as fingerpost keys prints them, separated by commas";
 
 /** Undefined without keys. Throws `invalid_argument`, without the text: it may be a private key in the wrong place. */
 export function verifierOf(publicKeys: readonly string[]): Verifier | undefined {

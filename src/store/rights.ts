@@ -28,7 +28,7 @@ export function createRightsCheck({ store, namespace, clock, log }: RightsCheckO
   async function check(): Promise<void> {
     try {
       if (!(await store.mayWrite?.(vacantKey(namespace)))) return;
-      log.warn({}, "Redis' credentials may write: give the resolver the read-only token (UPSTASH_REDIS_REST_TOKEN)");
+      log.warn({}, "Redis' credentials may write: set UPSTASH_REDIS_REST_TOKEN to the read-only token");
     } catch (error) {
       log.info({ reason: messageOf(error) }, "whether Redis' credentials may write could not be found out");
     }

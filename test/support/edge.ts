@@ -40,7 +40,7 @@ export async function startEdge(redisUrl: string, publicKeys: readonly string[] 
         FINGERPOST_OPEN: "true",
         FINGERPOST_FRESH_MS: "100",
         FINGERPOST_SWR_MS: "200",
-        FINGERPOST_PUBLIC_KEYS: publicKeys.join(),
+        ...(publicKeys.length > 0 ? { FINGERPOST_PUBLIC_KEYS: publicKeys.join() } : {}),
       },
     },
     parts,
