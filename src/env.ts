@@ -79,7 +79,6 @@ function freshnessOf(reader: EnvReader): Freshness {
   };
 }
 
-/** Set to nothing, it is left out; a list without a key would take signatures for checked. */
 /** Set to nothing is a mistake: left out, nothing that is stored is verified. */
 function publicKeysOf({ list, refuse }: EnvReader, isSet: boolean): readonly string[] {
   const keys = list(PUBLIC_KEYS) ?? (isSet ? [""] : []);

@@ -76,6 +76,8 @@ export function environmentOf(process: ProcessName, values: ConfigValues): Reado
   for (const { env: name, path } of settingsOf(process)) {
     const value = values.get(path);
     if (name === undefined || value === undefined) continue;
+    // A variable set to nothing is not one that is left out.
+    if (Array.isArray(value) && value.length === 0) continue;
     env[name] = Array.isArray(value) ? value.join(",") : `${value as string | number | boolean}`;
   }
   return env;

@@ -265,7 +265,7 @@ describe("a resolver", () => {
   it("says once, behind its answers, that it was given a token that may write, and which it should have", async () => {
     const store = createUpstashStore({ url: gateway.url, token: TOKEN });
     expect((await live(store)).warned).toEqual([
-      expect.stringContaining("the read-only token (UPSTASH_REDIS_REST_TOKEN)"),
+      expect.stringContaining("set UPSTASH_REDIS_REST_TOKEN to the read-only token"),
     ]);
     expect(await redis.commandCount("persist")).toBe(asked + 1);
   });
