@@ -1,4 +1,4 @@
-export { createResolver } from "./resolver.ts";
+export { createCheckedResolver as createResolver } from "./checked-resolver.ts";
 export type { Resolver } from "./resolver.ts";
 export type { MemoryBounds, ResolverOptions } from "./options.ts";
 export { optionsFromEnv } from "./compose.ts";

@@ -1,3 +1,4 @@
+import { isOrigin, ORIGIN_RULE, ORIGINS_MAX } from "./access/origins.ts";
 import { isName, NAME_RULE } from "../contract/names.ts";
 import { FingerpostError, type Violation } from "../kernel/errors.ts";
 import type { CompleteOptions } from "./options.ts";
@@ -12,7 +13,7 @@ export function checkOptions(options: CompleteOptions): CompleteOptions {
     if (!holds) violations.push({ parameter, detail });
   };
   // Whoever writes no types can leave out even these.
-  const { access, store, namespaces, basePath, freshness, memory, watchersMax, rateLimit } =
+  const { access, store, namespaces, basePath, freshness, memory, watchersMax, rateLimit, corsOrigins } =
     options as Partial<CompleteOptions>;
   hold("store", store, "is required: createUpstashStore makes one");
   const keys = access?.type === "keys" ? access.keys : undefined;
@@ -30,6 +31,13 @@ export function checkOptions(options: CompleteOptions): CompleteOptions {
   hold("access.jwt.jwksUrl", !jwt || isSecureUrl(jwt.jwksUrl), SECURE_URL_RULE);
   const { perSecond = 1 } = rateLimit ?? {};
   hold("rateLimit.perSecond", perSecond >= 1, "must be a number of at least 1");
+  const origins = Array.isArray(corsOrigins) && corsOrigins.length <= ORIGINS_MAX;
+  const any = origins && corsOrigins.length === 1 && corsOrigins[0] === "*";
+  hold(
+    "corsOrigins",
+    origins && (any || corsOrigins.every(isOrigin)),
+    `must be at most ${ORIGINS_MAX}; each ${ORIGIN_RULE} alone`,
+  );
   const named = Array.isArray(namespaces) && namespaces.length > 0 && namespaces.every(isName);
   hold("namespaces", named, `must name at least one; each ${NAME_RULE}`);
   hold("basePath", BASE_PATH.test(basePath ?? ""), 'must be like "/discovery", without a slash at its end');

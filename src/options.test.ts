@@ -3,7 +3,7 @@ import { createFakeStore } from "../test/resolver/fake-store.ts";
 import { createTestPublisher } from "../test/resolver/publish.ts";
 import { instance } from "../test/support/instance.ts";
 import type { ResolverOptions } from "./options.ts";
-import { createResolver } from "./resolver.ts";
+import { createResolver } from "./index.ts";
 import { fromUpstash, type UpstashClient } from "./store/upstash-client.ts";
 import { createUpstashStore } from "./store/upstash.ts";
 
@@ -61,6 +61,11 @@ it("what is there and undefined takes its default", () => {
   expect(() => createResolver({ ...least, ...undefinedAll, freshness: {} })).not.toThrow();
 });
 
+it.each([[["*"]], [[]], [["https://example.com", "http://127.0.0.1:8080"]]])(
+  "a resolver takes the origins %j, as their variable does",
+  (corsOrigins) => expect(() => createResolver({ ...least, corsOrigins })).not.toThrow(),
+);
+
 it.each<[object, string[]]>([
   [{ access: undefined, store: undefined }, ["store", "access"]],
   [{ access: { type: "keys", keys: [] } }, ["access"]],
@@ -72,6 +77,13 @@ it.each<[object, string[]]>([
   [{ access: jwt({ issuer: "i", audience: "a", jwksUrl: "http://id.example.com" }) }, ["access.jwt.jwksUrl"]],
   [{ rateLimit: { perSecond: 0 } }, ["rateLimit.perSecond"]],
   [{ rateLimit: { perSecond: Number.NaN } }, ["rateLimit.perSecond"]],
+  [{ corsOrigins: "https://example.com" }, ["corsOrigins"]],
+  [{ corsOrigins: ["https://example.com/"] }, ["corsOrigins"]],
+  [{ corsOrigins: ["https://Example.com"] }, ["corsOrigins"]],
+  [{ corsOrigins: ["https://example.com:443"] }, ["corsOrigins"]],
+  [{ corsOrigins: ["https://example.com", "*"] }, ["corsOrigins"]],
+  [{ corsOrigins: [7] }, ["corsOrigins"]],
+  [{ corsOrigins: Array.from({ length: 101 }, (_, index) => `https://${index}.example.com`) }, ["corsOrigins"]],
   [{ namespaces: [] }, ["namespaces"]],
   [{ namespaces: ["a/b"] }, ["namespaces"]],
   [{ basePath: "discovery" }, ["basePath"]],

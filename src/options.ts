@@ -7,7 +7,6 @@ import { consoleLog, type ResolverLog } from "./log.ts";
 import type { Freshness } from "./lookup/lookups.ts";
 import type { Refusal } from "./lookup/refusals.ts";
 import type { NearRules } from "./memory/near.ts";
-import { checkOptions } from "./options-check.ts";
 import { createSteadyClock } from "./steady-clock.ts";
 import type { ColoCache } from "./store/colo.ts";
 import type { DeepStore } from "./store/deep.ts";
@@ -79,9 +78,8 @@ export type CompleteOptions = Required<Omit<ResolverOptions, "freshness" | "memo
   readonly memory: MemoryBounds;
 };
 
-/** Throws `invalid_argument` that names every option that is wrong. */
 export function withDefaults({ freshness, memory, ...options }: ResolverOptions): CompleteOptions {
-  return checkOptions({
+  return {
     rateLimit: {},
     corsOrigins: [],
     namespaces: ["default"],
@@ -98,7 +96,7 @@ export function withDefaults({ freshness, memory, ...options }: ResolverOptions)
     ...given(options),
     freshness: { ...FRESHNESS_DEFAULT, ...given(freshness) },
     memory: { ...MEMORY_DEFAULT, ...given(memory) },
-  });
+  };
 }
 
 /** What is there and undefined is left out as well. */

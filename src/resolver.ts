@@ -47,7 +47,10 @@ export interface Resolver {
 
 type Handler = (context: ResolverContext) => Response | Promise<Response>;
 
-/** The resolver, whatever it runs on: one per isolate or process, since it is what remembers. */
+/**
+ * The resolver, whatever it runs on: one per isolate or process, since it is what remembers. Its options are taken as they
+ * are: `createCheckedResolver` is for those that no reader of variables has checked.
+ */
 export function createResolver(given: ResolverOptions): Resolver {
   const options = withDefaults(given);
   const { access, clock, log } = options;

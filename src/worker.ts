@@ -1,4 +1,5 @@
-import { createWorker } from "./cloudflare/worker.ts";
+import { workerOf } from "./cloudflare/worker.ts";
+import { createResolver } from "./resolver.ts";
 
 /** What wrangler.toml deploys. */
-export default createWorker();
+export default workerOf(createResolver);

@@ -2,11 +2,11 @@ import type { EnvReader } from "../env-reader.ts";
 import { isSecureUrl, SECURE_URL_RULE } from "../secure-url.ts";
 import type { AccessRule } from "./access.ts";
 import { parseAccessKey, type AccessKey } from "./keys.ts";
+import { isOrigin, ORIGIN_RULE, ORIGINS_MAX } from "./origins.ts";
 import type { RateLimitRule } from "./rate-limit.ts";
 import type { TokenRule } from "./tokens.ts";
 
 const KEYS_MAX = 1000;
-const ORIGINS_MAX = 100;
 const REQUESTS_PER_SECOND_MAX = 1_000_000;
 
 type ReadText = EnvReader["text"];
@@ -86,9 +86,7 @@ export function readCorsOrigins(text: ReadText, refuse: Refuse): readonly string
   if (origins.length === 1 && (origins[0] === "" || origins[0] === "*")) return origins.filter(Boolean);
   if (origins.length > ORIGINS_MAX) refuse("FINGERPOST_CORS_ORIGINS", `must be at most ${ORIGINS_MAX} origins`);
   for (const [index, origin] of origins.entries()) {
-    // As a browser writes it, or it would never match: no path, no default port, no capital.
-    if (URL.canParse(origin) && new URL(origin).origin === origin) continue;
-    refuse("FINGERPOST_CORS_ORIGINS", `entry ${index + 1} must be an origin such as https://example.com, or *`);
+    if (!isOrigin(origin)) refuse("FINGERPOST_CORS_ORIGINS", `entry ${index + 1} ${ORIGIN_RULE}`);
   }
   return origins;
 }

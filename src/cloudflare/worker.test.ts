@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { createWorker } from "./worker.ts";
+import { createWorker } from "./index.ts";
 
 const context = { waitUntil: () => undefined };
 const least = {
@@ -42,6 +42,12 @@ it("a Worker whose variables are wrong answers 500 to everything, and names all 
   expect(lines).toEqual([expect.stringMatching(/cannot start/)]);
   for (const name of ["FINGERPOST_OPEN", "FINGERPOST_NAMESPACES"]) expect(lines[0]).toContain(name);
   expect(lines[0]).not.toContain("a-secret");
+});
+
+it("a Worker of a program's own is refused a path that is none", async () => {
+  const worker = createWorker({ basePath: "own/" });
+  expect((await worker.fetch(new Request("http://r/healthz"), least, context)).status).toBe(500);
+  expect(lines).toEqual([expect.stringContaining("basePath")]);
 });
 
 it("a Worker under a path answers nothing elsewhere", async () => {

@@ -4,7 +4,8 @@ import { optionsOf } from "../compose.ts";
 import { parseEnv } from "../env.ts";
 import type { Env } from "../env-reader.ts";
 import { consoleLog } from "../log.ts";
-import { createResolver, type Resolver } from "../resolver.ts";
+import type { ResolverOptions } from "../options.ts";
+import type { Resolver } from "../resolver.ts";
 import { createColoCache, type CacheApi } from "./colo-cache.ts";
 import { deepStoreOf } from "./kv.ts";
 import { createCloudflarePlatform, type ExecutionContext } from "./platform.ts";
@@ -26,7 +27,10 @@ export interface WorkerOptions {
  * It is made with the first request, which brings them; where they are wrong, every request is answered 500, and the
  * log names them once.
  */
-export function createWorker({ basePath = "" }: WorkerOptions = {}): Worker {
+export function workerOf(
+  createResolver: (options: ResolverOptions) => Resolver,
+  { basePath = "" }: WorkerOptions = {},
+): Worker {
   let made: { readonly resolver: Resolver } | { readonly error: FingerpostError } | undefined;
 
   function make(env: Env): NonNullable<typeof made> {
@@ -44,9 +48,10 @@ export function createWorker({ basePath = "" }: WorkerOptions = {}): Worker {
       });
       return { resolver };
     } catch (thrown) {
-      const error = FingerpostError.from(thrown);
-      consoleLog.error({ reason: messageOf(thrown), errors: error.violations }, "the resolver cannot start");
-      return { error };
+      const { message, violations } = FingerpostError.from(thrown);
+      consoleLog.error({ reason: messageOf(thrown), errors: violations }, "the resolver cannot start");
+      // Also where the program's own options are at fault: no caller can mend that.
+      return { error: new FingerpostError("internal", message, { violations }) };
     }
   }
 

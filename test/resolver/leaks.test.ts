@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { catalogKey, headKey, serviceKey } from "../../contract/redis-keys.ts";
-import { createWorker } from "../../src/cloudflare/worker.ts";
+import { createWorker } from "../../src/cloudflare/index.ts";
 import { optionsOf } from "../../src/compose.ts";
 import { parseEnv } from "../../src/env.ts";
 import type { ResolverLog } from "../../src/log.ts";
