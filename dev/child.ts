@@ -1,5 +1,5 @@
 import { spawn, spawnSync, type ChildProcess, type StdioOptions } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { appendFileSync, closeSync, openSync, readFileSync } from "node:fs";
 import { sleep, type Clock } from "../kernel/clock.ts";
 import { DeadlineExceeded, within } from "../kernel/deadline.ts";
 
@@ -26,6 +26,8 @@ export interface ChildOptions {
   readonly cwd: string;
   /** Takes its standard output and error, appended. */
   readonly logFile: string;
+  /** Default `file`: the process has the log file itself. With `pipe` we write what it says, and it may have no file at all. */
+  readonly logBy?: "file" | "pipe";
   /** Opens an IPC channel, by which a Node process hears of our end. */
   readonly ipc?: boolean;
   readonly clock: Clock;
@@ -48,9 +50,10 @@ export interface Child {
  * ends it when we are killed. Rejects when it cannot be started at all.
  */
 export async function startChild(options: ChildOptions): Promise<Child> {
-  const { name, clock, cwd, logFile } = options;
+  const { name, clock, cwd, logFile, logBy = "file" } = options;
   const log = openSync(logFile, "a", 0o600);
-  const stdio: StdioOptions = options.ipc ? ["ignore", log, log, "ipc"] : ["ignore", log, log];
+  const output = logBy === "file" ? log : "pipe";
+  const stdio: StdioOptions = options.ipc ? ["ignore", output, output, "ipc"] : ["ignore", output, output];
   const [command, args] = bindToOurLife(options.command, options.args);
   const env = { PATH: process.env["PATH"], ...options.env };
   let child: ChildProcess;
@@ -60,8 +63,10 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     closeSync(log);
   }
 
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk) => appendFileSync(logFile, chunk));
   const exited = new Promise<Exit>((resolve) => {
-    child.once("exit", (code, signal) => resolve({ code, signal }));
+    // Of pipes "close" is told later: the last words are in the log by then.
+    child.once(logBy === "pipe" ? "close" : "exit", (code, signal) => resolve({ code, signal }));
   });
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);

@@ -1,9 +1,11 @@
-import { connect } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { createClient } from "@redis/client";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startTestEtcd, type TestEtcd } from "./etcd.ts";
+import { createLineTimes } from "./flow.ts";
 import { startProxy } from "./proxy.ts";
+import { seededRandom } from "./random.ts";
 import { startTestRedis, type TestRedis } from "./redis.ts";
 import { createManualClock } from "./clock.ts";
 import { until } from "./until.ts";
@@ -114,6 +116,102 @@ describe("the proxy for tests", () => {
     await once(connect({ host: "127.0.0.1", port: proxy.port }), "connect");
     await proxy.close();
     await redis.close();
+  });
+});
+
+describe("a line that is bad", () => {
+  /** Says everything back, and counts what it was told. */
+  async function echo() {
+    let heard = 0;
+    const server = createServer((socket) => {
+      socket.on("error", () => socket.destroy());
+      socket.on("data", (chunk) => {
+        heard += chunk.byteLength;
+        socket.write(chunk);
+      });
+    }).listen(0, "127.0.0.1");
+    onTestFinished(() => void server.close());
+    await once(server, "listening");
+    const proxy = await startProxy((server.address() as AddressInfo).port);
+    onTestFinished(() => proxy.close());
+    const dial = () => {
+      const socket = connect({ host: "127.0.0.1", port: proxy.port });
+      onTestFinished(() => void socket.destroy());
+      const seen = { bytes: 0, error: "" };
+      socket.on("data", (chunk) => (seen.bytes += chunk.byteLength));
+      socket.on("error", ({ message }) => (seen.error = message));
+      return { socket, seen };
+    };
+    return { proxy, dial, heard: () => heard };
+  }
+
+  it("lets requests through while it holds the answers back, and the other way round", async () => {
+    const { proxy, dial, heard } = await echo();
+    const { socket, seen } = dial();
+    proxy.blackhole(true, "answers");
+    socket.write("12345");
+    await until("the request is there", () => heard() === 5);
+    expect(seen.bytes).toBe(0);
+    proxy.blackhole(true, "requests");
+    proxy.blackhole(false, "answers");
+    await until("the answer is there", () => seen.bytes === 5);
+    socket.write("678");
+    const other = dial();
+    other.socket.write("90");
+    await once(other.socket, "connect");
+    expect(heard()).toBe(5);
+    proxy.blackhole(false);
+    await until("all is there", () => heard() === 10 && seen.bytes === 8 && other.seen.bytes === 2);
+  });
+
+  it("resets each connection in the middle of what it says, and none once it is mended", async () => {
+    const { proxy, dial } = await echo();
+    proxy.cutWithin(3000, seededRandom(1));
+    for (let round = 0; round < 5; round++) {
+      const { socket, seen } = dial();
+      socket.write(Buffer.alloc(3000));
+      await until("the connection is reset", () => seen.error.includes("ECONNRESET"));
+      expect(seen.bytes).toBeLessThan(3000);
+    }
+    proxy.cutWithin(undefined, seededRandom(1));
+    const { socket, seen } = dial();
+    socket.write(Buffer.alloc(100_000));
+    await until("everything came back", () => seen.bytes === 100_000);
+    expect(seen.error).toBe("");
+  });
+
+  it("delays both ways, and still passes on what was said before the end", async () => {
+    const { proxy, dial } = await echo();
+    proxy.shape({ latencyMs: 40, jitterMs: 20, random: seededRandom(1) });
+    const { socket, seen } = dial();
+    await once(socket, "connect");
+    const fromMs = performance.now();
+    socket.end("12345");
+    await until("the answer is there", () => seen.bytes === 5);
+    expect(performance.now() - fromMs).toBeGreaterThanOrEqual(80);
+    await until("both are closed", () => proxy.connections() === 0);
+  });
+
+  it("keeps the order, stalls for what was lost, and takes the time its width takes", () => {
+    const random = seededRandom(7);
+    const jittery = createLineTimes();
+    const arrivals = Array.from({ length: 200 }, (_, at) =>
+      jittery.arrivalMs(at, 100, { latencyMs: 10, jitterMs: 50, random }),
+    );
+    expect(arrivals).toEqual(arrivals.toSorted((a, b) => a - b));
+    expect(arrivals.every((arrival, at) => arrival >= at + 10)).toBe(true);
+
+    const lossy = createLineTimes();
+    const lostOnce = [0.01, 0.9, 0.5];
+    const next = () => lostOnce.shift() ?? 0.5;
+    expect(lossy.arrivalMs(0, 100, { loss: 0.1, random: next })).toBe(200);
+    expect(lossy.arrivalMs(10, 100, { loss: 0.1, random: next })).toBe(200);
+    expect(lossy.arrivalMs(300, 100, { loss: 0.1, random: next })).toBe(300);
+
+    const narrow = createLineTimes();
+    const shape = { bytesPerSecond: 1000, random };
+    expect([narrow.arrivalMs(0, 500, shape), narrow.arrivalMs(0, 500, shape)]).toEqual([500, 1000]);
+    expect(narrow.arrivalMs(400, 1, undefined)).toBe(1000);
   });
 });
 

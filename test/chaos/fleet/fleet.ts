@@ -1,6 +1,7 @@
 import type { Credentials } from "../../../dev/etcd.ts";
 import type { Proxy } from "../../support/proxy.ts";
 import type { ProcessName, RunSettings } from "../history/event.ts";
+import type { UpstashFront } from "./upstash-front.ts";
 
 /** One process of the fleet, the same address over all of its lives. */
 export interface FleetProcess {
@@ -33,10 +34,19 @@ export interface EtcdMember extends FleetProcess {
   metrics(): Promise<string>;
 }
 
+/** A user of etcd as which registrars come. */
+export interface EtcdUser extends Credentials {
+  /** The one role that gives it all of its rights. */
+  readonly role: string;
+}
+
 export interface EtcdCluster {
   readonly members: readonly EtcdMember[];
   readonly version: string;
   readonly root: Credentials;
+  readonly users: readonly EtcdUser[];
+  /** `--quota-backend-bytes`: small, so that a fault can fill it within seconds. */
+  readonly quotaBytes: number;
   /** The member that leads now, as a member that answers knows it. */
   leader(): Promise<EtcdMember | undefined>;
   /** etcdctl as root, over the given members (all, without), with every other argument as it is; its standard output. */
@@ -71,6 +81,12 @@ export interface Line {
   readonly proxy: Proxy;
 }
 
+/** What stands behind the line of the same name, in front of the gateway: `worker>gateway` leads here, and here to it. */
+export interface Front {
+  readonly name: string;
+  readonly front: UpstashFront;
+}
+
 export interface Fleet {
   readonly settings: RunSettings;
   readonly etcd: EtcdCluster;
@@ -81,11 +97,15 @@ export interface Fleet {
   readonly resolvers: readonly FleetProcess[];
   readonly processes: readonly FleetProcess[];
   readonly lines: readonly Line[];
+  readonly fronts: readonly Front[];
   /** Bearer token of callers of the resolvers. */
   readonly lookupToken: string;
   /** Sets a resolver's wall clock off by this much, at once and until its end. Its monotonic clock is left alone. */
   setClockOffset(resolver: ProcessName, offsetMs: number): Promise<void>;
-  /** Of an agent. */
+  /**
+   * Of an agent. Agents log through a pipe (dev/child.ts), so that a limit to the size of their files, which is how a
+   * fault takes the room of their state, is none to their logs.
+   */
   stateDirOf(agent: ProcessName): string;
   close(): Promise<void>;
 }
