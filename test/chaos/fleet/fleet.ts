@@ -56,6 +56,8 @@ export interface EtcdCluster {
 export interface RedisServer extends FleetProcess {
   readonly kind: "redis";
   readonly port: number;
+  /** `redis://` with the administrator's name and password, for who watches or reads it directly. */
+  readonly adminUrl: string;
   /** Runs one command as the administrator; rejects when Redis answers an error. */
   cli(...args: readonly string[]): Promise<string>;
 }

@@ -88,11 +88,17 @@ export interface InstanceEvent {
   readonly at: At;
   readonly service: string;
   readonly instance: string;
-  /** `up`: takes connections, and whoever keeps it tries to have it registered. `crashed`: neither. */
+  /**
+   * `up`: takes connections, and whoever keeps it tries to have it registered. `crashed`: neither. One that is
+   * deregistered stops taking connections as soon as that is known, and is `up` again before it next registers.
+   */
   readonly change: "up" | "crashed";
 }
 
-/** A request to an agent. Outcome unknown where there is no status: it may have taken effect, also later. */
+/**
+ * A request to an agent. Outcome unknown where there is no status, or one of 500 and above: it may have taken effect,
+ * also later. A deregistration is repeated until it is known, and no other request of the instance goes out before.
+ */
 export interface WriteEvent {
   readonly type: "write";
   readonly operation: "register" | "heartbeat" | "drain" | "deregister";
