@@ -38,6 +38,8 @@ export interface RunSettings {
   readonly publishers: number;
   readonly leaseTtlSeconds: number;
   readonly sessionTtlSeconds: number;
+  /** `--guard-probe-seconds` of the publishers: four rounds of it are the longest that a ghost is held. */
+  readonly probeSeconds: number;
   /** Of the resolvers. */
   readonly freshMs: number;
   readonly swrMs: number;
