@@ -12,6 +12,7 @@ const run: RunEvent = {
     publishers: 2,
     leaseTtlSeconds: 5,
     sessionTtlSeconds: 5,
+    probeSeconds: 2,
     freshMs: 1000,
     swrMs: 2000,
     budgetMs: 250,
