@@ -9,6 +9,12 @@ export type DocumentKind = "head" | "catalog" | "service";
 
 export const safeInteger = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
+/**
+ * Objects and arrays within each other, of which a document of ours has four. JSON.parse takes any number of them, and
+ * JSON.stringify, by which answers are made of what was read, ends in a RangeError.
+ */
+const NESTING_MAX = 32;
+
 /** An epoch or a revision: far enough below 2^53 that whoever reads it can go on counting from there. */
 export const versionNumber = v.pipe(safeInteger, v.maxValue(2 ** 52));
 
@@ -35,7 +41,7 @@ export function decodeDocument<const Schema extends v.GenericSchema<unknown, obj
     throw new FingerpostError("unavailable", "A stored document is not JSON.", { cause });
   }
   const parsed = v.safeParse(schema, json);
-  if (!parsed.success) {
+  if (!parsed.success || !isShallow(parsed.output, NESTING_MAX)) {
     const version = isObject(json) ? json["schema"] : undefined;
     throw new FingerpostError(
       "unavailable",
@@ -55,4 +61,8 @@ export function decodeDocument<const Schema extends v.GenericSchema<unknown, obj
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
+}
+
+function isShallow(value: unknown, levels: number): boolean {
+  return !isObject(value) || (levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1)));
 }

@@ -26,6 +26,9 @@ export interface StoredSnapshot extends ServiceSnapshot {
   readonly holds?: readonly Hold[];
 }
 
+/** Of a lease. Finite: JSON has no other numbers, yet 1e999 is read as one, and would be written again as null. */
+export const leaseTtlSchema = v.pipe(v.number(), v.finite(), v.minValue(0));
+
 /**
  * Instances are looked at no closer than to tell them apart: a publisher that takes over reads everything there is, and
  * needs hardly any of it.
@@ -43,7 +46,7 @@ const storedSchema = v.object({
         since: safeInteger,
         until: safeInteger,
         agent: v.exactOptional(v.string()),
-        ttlSeconds: v.exactOptional(v.pipe(v.number(), v.minValue(0))),
+        ttlSeconds: v.exactOptional(leaseTtlSchema),
       }),
     ),
   ),

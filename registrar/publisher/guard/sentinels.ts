@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { parseSentinelKey } from "../../../contract/etcd-keys.ts";
+import { leaseTtlSchema } from "../../../contract/holds.ts";
 import type { Clock } from "../../../kernel/clock.ts";
 import type { KeyValue, WatchEvent } from "../../etcd/port.ts";
 import { LEASE_TTL_SECONDS_ASSUMED } from "./limits.ts";
@@ -44,7 +45,7 @@ export interface Sentinels {
   presenceOf(agent: string): AgentPresence | undefined;
 }
 
-const sentinelSchema = v.object({ ttlSeconds: v.pipe(v.number(), v.minValue(0)) });
+const sentinelSchema = v.object({ ttlSeconds: leaseTtlSchema });
 
 export function createSentinels(clock: Pick<Clock, "now">): Sentinels {
   let byLease = new Map<string, Sentinel>();
