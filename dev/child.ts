@@ -80,7 +80,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     pid: child.pid,
     exited,
     running,
-    logTail: () => tail(logFile),
+    logTail: () => tailOf(logFile),
     kill(signal) {
       child.kill(signal);
     },
@@ -160,6 +160,7 @@ export function hasParentDeathSignal(): boolean {
   return status === 0;
 }
 
-function tail(file: string): string {
+/** The end of a log, for messages. */
+export function tailOf(file: string): string {
   return readFileSync(file, "utf8").trimEnd().split("\n").slice(-TAIL_LINES_MAX).join("\n");
 }

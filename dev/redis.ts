@@ -31,6 +31,10 @@ export interface RedisOptions {
   readonly dir: string;
   readonly port: number;
   readonly users: RedisUsers;
+  /** Further lines of its configuration. */
+  readonly extraConfig?: readonly string[];
+  /** Default: one in its folder. */
+  readonly logFile?: string;
   readonly clock: Clock;
   /** Gives up the wait, and ends the process. */
   readonly signal?: AbortSignal | undefined;
@@ -49,28 +53,33 @@ export function redisUrl(port: number, { username, password }: Credentials): str
 
 /** Starts Redis on loopback and waits until it answers the read-write user. Rejects with the end of its log. */
 export async function startRedis(options: RedisOptions): Promise<Child> {
-  const { binary, dir, port, users, clock, signal, onSlow } = options;
+  const { port, users, clock, signal, onSlow } = options;
+  const child = await launchRedis(options);
+  const probe = () => whyRedisIsNotReady(port, users);
+  await untilReady(child, { budgetMs: READY_BUDGET_MS, clock, signal, onSlow, probe });
+  return child;
+}
+
+/** Starts its process, and does not wait for it. */
+export async function launchRedis(options: RedisOptions): Promise<Child> {
+  const { binary, dir, port, users, clock, extraConfig = [] } = options;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const config = join(dir, "redis.conf");
-  writeFileSync(config, configuration(dir, port, users), { mode: 0o600 });
-  const child = await startChild({
+  writeFileSync(config, [configuration(dir, port, users), ...extraConfig, ""].join("\n"), { mode: 0o600 });
+  return startChild({
     name: "redis",
     command: binary.path,
     args: [config],
     env: binary.env,
     cwd: dir,
-    logFile: join(dir, "redis.log"),
+    logFile: options.logFile ?? join(dir, "redis.log"),
     clock,
   });
-  await untilReady(child, {
-    budgetMs: READY_BUDGET_MS,
-    clock,
-    signal,
-    onSlow,
-    probe: async () =>
-      (await answers(port, users.readWrite)) ? undefined : `It does not answer its user at 127.0.0.1:${port}.`,
-  });
-  return child;
+}
+
+/** In a sentence; undefined once it answers the read-write user. */
+export async function whyRedisIsNotReady(port: number, users: RedisUsers): Promise<string | undefined> {
+  return (await answers(port, users.readWrite)) ? undefined : `It does not answer its user at 127.0.0.1:${port}.`;
 }
 
 /** Passwords go in as SHA-256: not even the file holds them. */

@@ -1,24 +1,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundleWorker } from "../../dev/bundle.ts";
+import { bundleForWorkers } from "../../test/support/workers-bundle.ts";
 import type { Stage } from "../support/stage.ts";
-
-/** As much of esbuild as is used: the one that wrangler brings, and bundles with itself. */
-interface Esbuild {
-  build(options: {
-    readonly entryPoints: readonly string[];
-    readonly outfile: string;
-    readonly bundle: true;
-    readonly format: "esm";
-    readonly minify: true;
-    readonly target: "es2024";
-    readonly conditions: readonly string[];
-    readonly define: Readonly<Record<string, string>>;
-  }): Promise<unknown>;
-}
 
 let bundles = 0;
 
@@ -60,17 +46,7 @@ export async function bundleColo(stage: Stage): Promise<string> {
 }
 
 async function bundle(stage: Stage, name: string, constants: Readonly<Record<string, unknown>>): Promise<string> {
-  const esbuild = createRequire(import.meta.resolve("wrangler"))("esbuild") as Esbuild;
   const outfile = join(stage.dir, `${name}-${++bundles}.js`);
-  await esbuild.build({
-    entryPoints: [fileURLToPath(new URL(`workers/${name}.ts`, import.meta.url))],
-    outfile,
-    bundle: true,
-    format: "esm",
-    minify: true,
-    target: "es2024",
-    conditions: ["workerd", "worker", "browser"],
-    define: Object.fromEntries(Object.entries(constants).map(([key, value]) => [key, JSON.stringify(value)])),
-  });
+  await bundleForWorkers(fileURLToPath(new URL(`workers/${name}.ts`, import.meta.url)), outfile, constants);
   return outfile;
 }

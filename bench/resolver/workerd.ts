@@ -1,15 +1,13 @@
 import { writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { connect } from "node:net";
 import { join, relative } from "node:path";
 import { startChild, untilReady } from "../../dev/child.ts";
 import { findFreePort } from "../../dev/ports.ts";
 import { systemRandom } from "../../kernel/random.ts";
+import { isListening, workerdCommand, workerdConfiguration } from "../../test/support/workerd.ts";
 import type { Stage } from "../support/stage.ts";
 import { bundleColo } from "./bundles.ts";
 
 const READY_BUDGET_MS = 15_000;
-const COMPATIBILITY_DATE = "2026-10-01";
 
 export interface WorkerdOptions {
   readonly name: string;
@@ -47,14 +45,12 @@ export async function startWorkerd(stage: Stage, options: WorkerdOptions): Promi
   // Absolute paths would mean something else to Cap'n Proto.
   const fromStage = (path: string) => relative(stage.dir, path);
   const config = join(stage.dir, `${name}-${++prepared}.capnp`);
-  writeFileSync(
-    config,
-    configuration(fromStage(script), fromStage(await bundleColo(stage)), Object.keys(env), port, v8Flags),
-  );
-  const { default: command } = createRequire(import.meta.resolve("miniflare"))("workerd") as { default: string };
+  const modules = [{ name: "worker.js", path: fromStage(script) }];
+  const colo = fromStage(await bundleColo(stage));
+  writeFileSync(config, workerdConfiguration({ port, modules, colo, variables: Object.keys(env), v8Flags }));
   const child = await startChild({
     name,
-    command,
+    command: workerdCommand(),
     args: ["serve", config, ...(inspector ? ["--inspector-addr", `127.0.0.1:${inspectorPort}`] : [])],
     env,
     cwd: stage.dir,
@@ -62,50 +58,9 @@ export async function startWorkerd(stage: Stage, options: WorkerdOptions): Promi
     clock: stage.clock,
   });
   const worker = stage.own({ port, inspectorPort, pid: child.pid, close: () => child.end() });
-  const probe = async () => ((await listens(port)) ? undefined : "It does not listen yet.");
+  const probe = async () => ((await isListening(port)) ? undefined : "It does not listen yet.");
   if (!early) {
     await untilReady(child, { budgetMs: READY_BUDGET_MS, clock: stage.clock, signal: stage.signal, probe });
   }
   return worker;
-}
-
-/** Cap'n Proto, as `workerd serve` reads it. Values come from the environment: the file holds no secret. */
-function configuration(
-  script: string,
-  colo: string,
-  variables: readonly string[],
-  port: number,
-  v8Flags: readonly string[],
-): string {
-  const bindings = variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`).join(", ");
-  const module = (path: string) => `modules = [(name = "worker.js", esModule = embed "${path}")]`;
-  return `using Workerd = import "/workerd/workerd.capnp";
-const config :Workerd.Config = (
-  services = [
-    (name = "main", worker = .main),
-    (name = "colo", worker = .colo),
-    (name = "internet", network = (allow = ["local"])),
-  ],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
-  v8Flags = [${v8Flags.map((flag) => `"${flag}"`).join(", ")}],
-);
-const main :Workerd.Worker = (
-  ${module(script)},
-  compatibilityDate = "${COMPATIBILITY_DATE}",
-  bindings = [${bindings}],
-  cacheApiOutbound = "colo",
-);
-const colo :Workerd.Worker = (${module(colo)}, compatibilityDate = "${COMPATIBILITY_DATE}");
-`;
-}
-
-/** Whether there is somebody at the port, without asking anything. */
-export function listens(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: "127.0.0.1", port });
-    socket.once("connect", () => resolve(true));
-    socket.once("error", () => resolve(false));
-    socket.once("close", () => resolve(false));
-    socket.once("connect", () => socket.destroy());
-  });
 }
