@@ -64,18 +64,16 @@ export async function startRedisPair(context: Context): Promise<StartedPair> {
     });
     return Object.assign(made, { port, adminUrl: url, cli });
   };
-  /** Until it does, or is told by its next start. */
-  const follow = async (index: number) => {
+  const follow = async (index: number): Promise<void> => {
     const server = servers[index];
-    const wanted = () => index !== master && server?.state() === "running";
-    while (server && wanted()) {
-      try {
-        await server.cli("REPLICAOF", "127.0.0.1", String(toMaster.proxy.port));
-        return;
-      } catch {
-        // It may have been killed or paused just now, which the next look shows.
-        await sleep(context.clock, RETRY_MS);
-      }
+    // It is told by its next start.
+    if (index === master || server?.state() !== "running") return;
+    try {
+      await server.cli("REPLICAOF", "127.0.0.1", String(toMaster.proxy.port));
+    } catch {
+      // It may have been killed or paused just now, which the next look shows.
+      await sleep(context.clock, RETRY_MS);
+      await follow(index);
     }
   };
   const lineToMaster = async (name: string) => {

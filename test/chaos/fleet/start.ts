@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { newPassword, sha256Hex } from "../../../dev/password.ts";
 import { createPorts } from "../../../dev/ports.ts";
@@ -29,6 +29,7 @@ const READY_WITHIN_MS = 60_000;
 /** Starts every process and waits until each is ready. Rejects with the first failure, once nothing is left of it. */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const { dir, keep = false } = options;
+  if (existsSync(join(dir, "etcd-0"))) throw new Error(`${dir} holds another fleet's data`);
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const context: Context = {
     options,
