@@ -7,6 +7,8 @@ export interface Guarantee {
   readonly promise: string;
   /** Every way in which the history breaks it; a pure function of the history. */
   check(history: readonly HistoryEvent[]): readonly Violation[];
+  /** How many observations the check could judge. With none it says nothing by finding nothing. */
+  judged(history: readonly HistoryEvent[]): number;
 }
 
 export type GuaranteeName =

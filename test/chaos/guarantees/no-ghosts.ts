@@ -1,0 +1,85 @@
+import type { At, ReadEvent, RunSettings } from "../history/event.ts";
+import { defineGuarantee } from "./define.ts";
+import { departuresOf, type Departure } from "./departures.ts";
+import { calmFrom } from "./spans.ts";
+import { anyTrouble, mayHaveForgotten, TO_EDGE_MS, troubleOf } from "./trouble.ts";
+import type { View } from "./view.ts";
+import { reader, second } from "./words.ts";
+
+/** Rounds of refused probes that end the hold of a service's last instance; of others it takes half. */
+const PROBE_ROUNDS = 4;
+/** From one round to the next at most: the time between them and half of it, and as long as a round takes. */
+const roundMs = ({ probeSeconds }: RunSettings) => probeSeconds * 1500 + 2000;
+/** Of the instances of a run: their TTLs, or the failures of their checks in a row, are shorter. */
+export const INSTANCE_TTL_MS_MAX = 10_000;
+/** A registration that was under way when the instance crashed may still be carried out: an agent tries for 8 s. */
+export const WRITE_MS_MAX = 10_000;
+/** How long a draining instance stays. */
+export const DRAIN_MS = 30_000;
+
+/** Of a lease that nobody renews: granted for twice its TTL while etcd was slow, and given it anew by a new leader. */
+export const leaseEndMs = ({ leaseTtlSeconds }: RunSettings) => leaseTtlSeconds * 3000;
+/** After it would have gone, had it not been held. */
+export const heldMs = (settings: RunSettings) => PROBE_ROUNDS * roundMs(settings) + TO_EDGE_MS;
+export const crashMs = (settings: RunSettings) =>
+  WRITE_MS_MAX + Math.max(INSTANCE_TTL_MS_MAX, leaseEndMs(settings)) + TO_EDGE_MS;
+
+interface Ghost {
+  readonly departure: Departure;
+  /** By resolver and status: from when on no answer may have it. */
+  readonly goneFrom: Map<string, At>;
+}
+
+export const noGhosts = defineGuarantee(
+  "no ghosts",
+  "what was deregistered is gone within a bound once the parts are reachable, what crashed within that of its lease or hold",
+  (view, accuse) => {
+    const ghosts = new Map<string, ReadonlyMap<string, readonly Ghost[]>>();
+    for (const [service, chronicles] of view.chronicles) {
+      const own = [...chronicles].map(([instance, chronicle]) => {
+        const departures = departuresOf(chronicle).map((departure) => ({ departure, goneFrom: new Map<string, At>() }));
+        return [instance, departures] as const;
+      });
+      ghosts.set(service, new Map(own));
+    }
+    let judged = 0;
+    for (const read of view.reads) {
+      for (const [instance, departed] of ghosts.get(read.service) ?? []) {
+        const ghost = departed.findLast(({ departure: { at } }) => at < read.from);
+        if (!ghost || read.to >= ghost.departure.until || !read.instances) continue;
+        const status = read.instances[instance]?.status;
+        // Gone is gone: the bound of what could be seen of it longest.
+        if (read.from <= goneFrom(view, ghost, read, status ?? "suspect")) continue;
+        judged++;
+        if (status === undefined || (status === "down" && ghost.departure.type === "crashed")) continue;
+        const { type, at, event } = ghost.departure;
+        accuse(
+          `${reader(read)} was told of ${instance} of ${read.service} as ${status} at ${second(read.to)}; it ` +
+            `${type === "crashed" ? "crashed" : "was deregistered"} at ${second(at)}, and must have been gone since ` +
+            `${second(goneFrom(view, ghost, read, status))}.`,
+          [event, read],
+        );
+      }
+    }
+    return judged;
+  },
+);
+
+function goneFrom(view: View, { departure, goneFrom: known }: Ghost, read: ReadEvent, status: string): At {
+  const key = `${read.resolver} ${status}`;
+  const from = known.get(key) ?? calculate(view, departure, read.resolver, status);
+  known.set(key, from);
+  return from;
+}
+
+function calculate(view: View, departure: Departure, resolver: string, status: string): At {
+  const { settings } = view;
+  const holdMs = status === "suspect" ? heldMs(settings) : 0;
+  if (departure.type === "crashed") {
+    const drainMs = status === "draining" ? DRAIN_MS : 0;
+    return calmFrom(anyTrouble(view), departure.at, crashMs(settings) + drainMs + holdMs);
+  }
+  // Who has forgotten an instance has nothing to remove: its lease does.
+  const leaseMs = mayHaveForgotten(view, departure.event.agent, departure.at) ? leaseEndMs(settings) : 0;
+  return calmFrom(troubleOf(view, resolver), departure.at, TO_EDGE_MS + leaseMs + holdMs);
+}
