@@ -27,6 +27,8 @@ export interface RunEvent {
   readonly type: "run";
   readonly seed: number;
   readonly minutes: number;
+  /** Does it again. */
+  readonly command?: string;
   /** The deliberately broken build, where one ran. */
   readonly broken?: string;
   readonly versions: Readonly<Record<string, string>>;

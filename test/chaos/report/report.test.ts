@@ -6,6 +6,7 @@ const run: RunEvent = {
   type: "run",
   seed: 7,
   minutes: 1,
+  command: "npm run chaos -- --seed 7 --minutes 1",
   versions: { etcd: "3.4.23" },
   settings: {
     agents: 3,
@@ -33,8 +34,8 @@ const read: ReadEvent = {
   error: "<script>alert(1)</script>",
 };
 const guarantees = [
-  { name: "availability", promise: "An answer always." },
-  { name: "isolation", promise: "etcd sees no lookup." },
+  { name: "availability", promise: "An answer always.", judgedCount: 2 },
+  { name: "isolation", promise: "etcd sees no lookup.", judgedCount: 0 },
 ] as const;
 const history: readonly HistoryEvent[] = [
   run,
@@ -48,7 +49,7 @@ const history: readonly HistoryEvent[] = [
   { type: "phase", at: 6000, phase: "end" },
 ];
 const page = (violations: Parameters<typeof renderReport>[0]["violations"], events = history) =>
-  renderReport({ run, history: events, violations, guarantees, replay: "npm run chaos -- --seed 7 --minutes 1" });
+  renderReport({ run, history: events, violations, guarantees });
 
 test("a report is one file: nothing is loaded and nothing runs", () => {
   const html = page([]);

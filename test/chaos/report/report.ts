@@ -1,7 +1,7 @@
 import type { HistoryEvent, RunEvent } from "../history/event.ts";
-import type { Guarantee, Violation } from "../guarantees/guarantee.ts";
+import type { Violation } from "../guarantees/guarantee.ts";
 import { describeEvent, secondsOf } from "../runner/describe.ts";
-import { countsOf, faultsOf, faultsUnderWay } from "../runner/tell.ts";
+import { countsOf, faultsOf, faultsUnderWay, type JudgedGuarantee } from "../runner/tell.ts";
 import { escaped, table } from "./html.ts";
 import { duration } from "./lanes.ts";
 import { STYLE } from "./style.ts";
@@ -14,12 +14,11 @@ export interface ReportOptions {
   readonly run: RunEvent;
   readonly history: readonly HistoryEvent[];
   readonly violations: readonly Violation[];
-  readonly guarantees: readonly Pick<Guarantee, "name" | "promise">[];
-  readonly replay: string;
+  readonly guarantees: readonly JudgedGuarantee[];
 }
 
 /** One file that needs nothing else: what was broken, the timeline, and what was done. */
-export function renderReport({ run, history, violations, guarantees, replay }: ReportOptions): string {
+export function renderReport({ run, history, violations, guarantees }: ReportOptions): string {
   const broken = guarantees.filter(({ name }) => violations.some(({ guarantee }) => guarantee === name));
   const verdict =
     broken.length === 0
@@ -38,7 +37,7 @@ export function renderReport({ run, history, violations, guarantees, replay }: R
 <h1>Chaos run of seed ${run.seed}: ${verdict}</h1>
 <p>${run.minutes} minutes of faults${build}: ${escaped(countsOf(history))}.
 <span class="soft">${escaped(pairs(run.versions))}.</span></p>
-<pre>${escaped(replay)}</pre>
+${run.command === undefined ? "" : `<pre>${escaped(run.command)}</pre>`}
 ${section("Guarantees", guaranteeTable(guarantees, violations))}
 ${section("Timeline", `<div class="picture">${timeline(history, violations)}</div>`)}
 ${
@@ -71,11 +70,12 @@ function section(title: string, content: string): string {
 
 function guaranteeTable(guarantees: ReportOptions["guarantees"], violations: readonly Violation[]): string {
   return table(
-    ["guarantee", "promise", "result"],
-    guarantees.map(({ name, promise }) => {
+    ["guarantee", "promise", "judged", "result"],
+    guarantees.map(({ name, promise, judgedCount }) => {
       const count = violations.filter(({ guarantee }) => guarantee === name).length;
-      const result = count === 0 ? `<span class="good">held</span>` : `<span class="bad">broken ${count}×</span>`;
-      return [escaped(name), escaped(promise), result];
+      const held = judgedCount === 0 ? `<span class="soft">not seen</span>` : `<span class="good">held</span>`;
+      const result = count === 0 ? held : `<span class="bad">broken ${count}×</span>`;
+      return [escaped(name), escaped(promise), String(judgedCount), result];
     }),
   );
 }

@@ -48,8 +48,8 @@ test("help is no failure", () => {
   expect(said.join("")).toContain("--list-faults");
 });
 
-test("without arguments a seed is drawn, for two minutes", () => {
-  const run = { minutes: 2, short: false, keepLogs: false };
+test("without arguments a seed is drawn, and all faults are", () => {
+  const run = { short: false, keepLogs: false };
   expect(parse()).toEqual({ type: "seeds", seeds: "drawn", run });
 });
 
@@ -60,7 +60,7 @@ test("each option is passed on", () => {
     run: { minutes: 0.5, faults: "a@1s+1s", short: false, keepLogs: true, out: "there" },
   });
   expect(parse("--short", "--seed", "9")).toMatchObject({ seeds: [9], run: { short: true, minutes: 0.12 } });
-  expect(parse("--broken", "lost-renewals")).toMatchObject({ type: "broken", name: "lost-renewals" });
+  expect(parse("--broken", "lost-renewals")).toMatchObject({ type: "broken", name: "lost-renewals", seed: 1 });
   expect(parse("--check", "history.jsonl")).toEqual({ type: "check", file: "history.jsonl" });
   expect(parse("--list-faults")).toEqual({ type: "list-faults" });
 });

@@ -8,12 +8,14 @@ const SEED_MAX = 2 ** 32 - 1;
 const SEEDS_MAX = 10_000;
 /** Of the phase of faults, in a short run: long enough for a handful. */
 const SHORT_MINUTES = 0.12;
-const DEFAULT_MINUTES = 2;
+/** Of the broken builds, whose schedules are fixed: one that was caught is caught again. */
+const BROKEN_SEED = 1;
 
 /** What a run is asked for on the command line, whichever seed it has. */
 export interface RunArguments {
-  readonly minutes: number;
-  /** As it was given: a schedule such as `redis-kill@3s+2s,gateway-pause@6s+1s`, or names to draw from. */
+  /** Left out: as long as the schedule of faults, or two. */
+  readonly minutes?: number;
+  /** As it was given: a schedule such as `redis-kill@3s+2s,gateway-pause@6s+1s`, names to draw from, or `none`. */
   readonly faults?: string;
   readonly short: boolean;
   readonly keepLogs: boolean;
@@ -24,7 +26,7 @@ export interface RunArguments {
 export type Arguments =
   | { readonly type: "list-faults" }
   | { readonly type: "check"; readonly file: string }
-  | { readonly type: "broken"; readonly name: string; readonly run: RunArguments }
+  | { readonly type: "broken"; readonly name: string; readonly seed: number; readonly run: RunArguments }
   | { readonly type: "seeds"; readonly seeds: readonly number[] | "drawn"; readonly run: RunArguments }
   /** Nothing to run: help was shown, or what is wrong was said. */
   | { readonly type: "told"; readonly exitCode: number };
@@ -68,13 +70,13 @@ export function parseArguments(
     .addOption(
       new Option(
         "--minutes <m>",
-        `of faults, fractions too (default: ${DEFAULT_MINUTES}); the rest of a run is about a minute`,
+        "of faults, fractions too (default: 2, or as long as the schedule); the rest of a run is about a minute",
       ).argParser(minutesOf),
     )
     .addOption(
       new Option(
         "--faults <list>",
-        "names to draw from, or a schedule: redis-kill@3s+2s,gateway-pause@6s+1s",
+        "names to draw from, a schedule such as redis-kill@3s+2s,gateway-pause@6s+1s, or none",
       ).argParser((text) => checkedFaults(text, faultsOf)),
     )
     .addOption(
@@ -112,14 +114,15 @@ export function parseArguments(
   if (given.listFaults) return { type: "list-faults" };
   if (given.check !== undefined) return { type: "check", file: given.check };
   const { faults, out, short = false, keepLogs = false } = given;
+  const minutes = given.minutes ?? (short && faults === undefined ? SHORT_MINUTES : undefined);
   const run: RunArguments = {
-    minutes: given.minutes ?? (short ? SHORT_MINUTES : DEFAULT_MINUTES),
     short,
     keepLogs,
+    ...(minutes === undefined ? {} : { minutes }),
     ...(faults === undefined ? {} : { faults }),
     ...(out === undefined ? {} : { out }),
   };
-  if (given.broken !== undefined) return { type: "broken", name: given.broken, run };
+  if (given.broken !== undefined) return { type: "broken", name: given.broken, seed: given.seed ?? BROKEN_SEED, run };
   return { type: "seeds", seeds: given.seeds ?? (given.seed === undefined ? "drawn" : [given.seed]), run };
 }
 

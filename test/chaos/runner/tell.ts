@@ -5,26 +5,34 @@ import { describeEvent, endOf, startOf } from "./describe.ts";
 /** Violations of one guarantee that are shown with their events; a broken guarantee is broken many times. */
 const SHOWN_MAX = 3;
 
+/** What there is to tell of a guarantee, held or broken. */
+export interface JudgedGuarantee {
+  readonly name: string;
+  readonly promise: string;
+  /** How many observations were judged: with none, nothing is said of it. */
+  readonly judgedCount: number;
+}
+
 export interface Told {
   readonly run: RunEvent;
   readonly history: readonly HistoryEvent[];
   readonly violations: readonly Violation[];
-  /** Does this run again. */
-  readonly replay: string;
   /** Paths of what is kept. */
   readonly historyFile: string;
   readonly reportFile?: string;
-  readonly promiseOf: (guarantee: string) => string;
+  readonly guarantees: readonly JudgedGuarantee[];
 }
 
 /** The result of a run, for the terminal. */
 export function tellResult(told: Told): string {
-  const { run, history, violations, replay } = told;
+  const { run, history, violations } = told;
   const kept = [
     ...(told.reportFile === undefined ? [] : [`report:  ${told.reportFile}`]),
     `history: ${told.historyFile}`,
-    `replay:  ${replay}`,
+    ...(run.command === undefined ? [] : [`replay:  ${run.command}`]),
   ];
+  const unjudged = told.guarantees.filter(({ judgedCount }) => judgedCount === 0).map(({ name }) => name);
+  if (unjudged.length > 0) kept.unshift(`not judged, since nothing of it was seen: ${unjudged.join(", ")}`);
   if (violations.length === 0) return [`seed ${run.seed}: held (${countsOf(history)})`, ...kept].join("\n");
   const broken = [...new Set(violations.map(({ guarantee }) => guarantee))];
   const versions = Object.entries(run.versions).map(([name, version]) => `${name} ${version}`);
@@ -35,7 +43,7 @@ export function tellResult(told: Told): string {
       const more = own.length - SHOWN_MAX;
       return [
         "",
-        `${guarantee}: ${told.promiseOf(guarantee)}`,
+        `${guarantee}: ${told.guarantees.find(({ name }) => name === guarantee)?.promise ?? ""}`,
         ...own.slice(0, SHOWN_MAX).flatMap((violation) => violationLines(violation, history)),
         ...(more > 0 ? [`  and ${more} more`] : []),
       ];
