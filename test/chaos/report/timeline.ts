@@ -29,7 +29,7 @@ export function timeline(history: readonly HistoryEvent[], violations: readonly 
 ${phaseBands(phases, axis, y)}
 ${drawn.join("\n")}
 ${marks(violations, axis, y)}
-${ticks(axis, y)}
+${timeTicks(axis, y)}
 </svg>`;
 }
 
@@ -83,7 +83,8 @@ export function momentOf(violation: Violation): number {
   return Number.isFinite(end) ? end : startOf(last);
 }
 
-function ticks(axis: TimeAxis, y: number): string {
+/** Marked below all lanes, which end at `y`. */
+export function timeTicks(axis: TimeAxis, y: number): string {
   const stepMs = stepOf((axis.toMs - axis.fromMs) / TICKS);
   const drawn: string[] = [];
   for (let at = 0; at <= axis.toMs; at += stepMs) {

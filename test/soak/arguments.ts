@@ -1,0 +1,48 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+
+/** What a history holds is an hour and a half of a soak. */
+const MINUTES_MAX = 90;
+const MINUTES_MIN = 0.5;
+const MINUTES_DEFAULT = 60;
+const SEED_MAX = 2 ** 32 - 1;
+const SEED_DEFAULT = 1;
+
+const EXIT_USAGE = 2;
+
+export type Arguments =
+  | { readonly type: "soak"; readonly minutes: number; readonly seed: number; readonly out: string }
+  /** Nothing to run: help was shown, or what is wrong was said. */
+  | { readonly type: "told"; readonly exitCode: number };
+
+export function parseArguments(argv: readonly string[]): Arguments {
+  const command = new Command("npm run soak --")
+    .description(
+      "Runs a whole fleet on this machine under steady churn and without faults, and says whether what its processes use stays flat.",
+    )
+    .addOption(
+      new Option("--minutes <m>", "of churn; below twenty only fast leaks show")
+        .argParser(between(MINUTES_MIN, MINUTES_MAX, false))
+        .default(MINUTES_DEFAULT),
+    )
+    .addOption(new Option("--seed <n>", "of what churns").argParser(between(0, SEED_MAX, true)).default(SEED_DEFAULT))
+    .option("--out <folder>", "where soak.svg and soak.json go (default: docs for an hour or more, else .cache/soak)")
+    .allowExcessArguments(false)
+    .exitOverride();
+  try {
+    const { minutes, seed, out } = command.parse(argv).opts<{ minutes: number; seed: number; out?: string }>();
+    return { type: "soak", minutes, seed, out: out ?? (minutes >= MINUTES_DEFAULT ? "docs" : ".cache/soak") };
+  } catch (error) {
+    if (error instanceof CommanderError) return { type: "told", exitCode: error.exitCode === 0 ? 0 : EXIT_USAGE };
+    throw error;
+  }
+}
+
+function between(least: number, most: number, whole: boolean): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
+      throw new InvalidArgumentError(`It must be a ${whole ? "whole " : ""}number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+}

@@ -1,0 +1,85 @@
+import { memoryOf } from "../../bench/support/usage.ts";
+import { sleep, type Clock } from "../../kernel/clock.ts";
+import { messageOf } from "../../kernel/errors.ts";
+import type { Fleet } from "../chaos/fleet/fleet.ts";
+import type { At } from "../chaos/history/event.ts";
+import { sumSamples } from "../support/prometheus.ts";
+import { readHeap } from "./heap-file.ts";
+import type { QuantityName } from "./quantities.ts";
+
+/** What a history has no place for: only a soak looks at it. */
+export interface Reading {
+  readonly at: At;
+  readonly process: string;
+  readonly quantity: QuantityName;
+  readonly value: number;
+}
+
+export interface Sampler {
+  readonly readings: readonly Reading[];
+  /** Resolves once the round under way has ended. */
+  stop(): Promise<void>;
+}
+
+export interface SamplerOptions {
+  readonly fleet: Pick<Fleet, "etcd" | "redis" | "processes">;
+  readonly heapDir: string;
+  readonly everyMs: number;
+  readonly at: () => At;
+  readonly clock: Clock;
+  readonly onFailure: (message: string) => void;
+}
+
+/** Reads, at intervals, the heaps of Node, the databases of etcd and the memory of Redis. */
+export function startSampler({ fleet, heapDir, everyMs, at, clock, onFailure }: SamplerOptions): Sampler {
+  const readings: Reading[] = [];
+  const stopped = new AbortController();
+
+  function note(process: string, quantity: QuantityName, value: number | undefined): void {
+    if (value !== undefined) readings.push({ at: at(), process, quantity, value });
+  }
+
+  /** What does not answer in time has no reading in this round; with too few of them the verdict is that nothing was measured. */
+  async function attempt(reading: () => Promise<void>): Promise<void> {
+    await reading().catch((error: unknown) => onFailure(messageOf(error)));
+  }
+
+  async function round(): Promise<void> {
+    for (const process of fleet.processes) {
+      if (process.state() === "running") note(process.name, "heap", readHeap(heapDir, process.pid()));
+    }
+    const members = fleet.etcd.members.map((member) =>
+      attempt(async () => {
+        const inUse = sumSamples(await member.metrics(), "etcd_mvcc_db_total_size_in_use_in_bytes", {});
+        if (inUse === 0) throw new Error(`${member.name} does not tell the size of its database`);
+        note(member.name, "database", inUse / 1e6);
+        note(member.name, "rss", memoryOf(member.pid()).rssMb);
+      }),
+    );
+    const servers = fleet.redis.servers.map((server) =>
+      attempt(async () => {
+        const used = /^used_memory:(\d+)/m.exec(await server.cli("INFO", "memory"))?.[1];
+        if (used === undefined) throw new Error(`${server.name} does not tell the memory that it uses`);
+        note(server.name, "data", Number(used) / 1e6);
+        note(server.name, "keys", Number(await server.cli("DBSIZE")));
+      }),
+    );
+    await Promise.all([...members, ...servers]);
+  }
+
+  async function run(): Promise<void> {
+    while (!stopped.signal.aborted) {
+      await round();
+      await sleep(clock, everyMs, stopped.signal);
+    }
+  }
+
+  const running = run();
+  return {
+    readings,
+    async stop() {
+      stopped.abort();
+      await running;
+    },
+  };
+}
