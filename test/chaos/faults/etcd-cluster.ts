@@ -1,12 +1,10 @@
 import { sleep, systemClock } from "../../../kernel/clock.ts";
-import { until } from "../../support/until.ts";
-import type { EtcdCluster, EtcdMember } from "../fleet/fleet.ts";
+import type { EtcdMember } from "../fleet/fleet.ts";
 import { choose, shuffled } from "./draw.ts";
+import { elected } from "./etcd-elected.ts";
 import type { Fault } from "./fault.ts";
 import { repeat } from "./repeat.ts";
 import { isMemberLine } from "./lines.ts";
-
-const ELECTED_WITHIN_MS = 30_000;
 
 const quorumKill: Fault = {
   name: "etcd-quorum-kill",
@@ -88,29 +86,18 @@ const flicker: Fault = {
       await sleep(systemClock, stillMs);
       member.resume();
     });
-    return { target: member.name, detail: { stillMs, runsMs }, end: stop };
+    return {
+      target: member.name,
+      detail: { stillMs, runsMs },
+      end: async () => {
+        await stop();
+        await elected(etcd);
+      },
+    };
   },
 };
 
 export const ETCD_CLUSTER_FAULTS: readonly Fault[] = [quorumKill, quorumPartition, all, rolling, flicker];
-
-/** It is whole again only then: what needs a quorum would be told as a fault of the product until it is. */
-async function elected(etcd: EtcdCluster): Promise<void> {
-  await until(
-    "every member of etcd knows a leader",
-    async () => {
-      if (!(await etcd.leader())) return false;
-      const known = await Promise.all(etcd.members.map(knowsLeader));
-      return known.every(Boolean);
-    },
-    { timeoutMs: ELECTED_WITHIN_MS },
-  );
-}
-
-async function knowsLeader({ url }: EtcdMember): Promise<boolean> {
-  const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(2000) });
-  return ((await response.json()) as { readonly health?: string }).health === "true";
-}
 
 function some(members: readonly EtcdMember[], count: number, random: () => number): readonly EtcdMember[] {
   return shuffled(random, members, () => 1).slice(0, count);

@@ -20,15 +20,20 @@ const defragment: Fault = {
   async begin({ etcd }) {
     const admin = createEtcdAdmin(etcd);
     let rounds = 0;
+    let slowestMs = 0;
     const stop = repeat(DEFRAGMENT_EVERY_MS, async () => {
-      for (const member of etcd.members) await admin.callAt(member, "maintenance/defragment", {});
+      for (const member of etcd.members) {
+        const fromMs = performance.now();
+        await admin.callAt(member, "maintenance/defragment", {});
+        slowestMs = Math.max(slowestMs, Math.round(performance.now() - fromMs));
+      }
       rounds++;
     });
     return {
       target: "etcd",
       async end() {
         await stop();
-        return { rounds, authentications: admin.authentications() };
+        return { rounds, slowestMs, authentications: admin.authentications() };
       },
     };
   },

@@ -1,6 +1,7 @@
 import type { Random } from "../../../kernel/random.ts";
 import type { Fleet, Line } from "../fleet/fleet.ts";
 import { between, choose } from "./draw.ts";
+import { elected } from "./etcd-elected.ts";
 import type { Fault, FaultDetail, Touched } from "./fault.ts";
 
 /** Lines of one kind, and the bundle of them that fails at once. */
@@ -157,7 +158,14 @@ export const LINE_FAULTS: readonly Fault[] = GROUPS.flatMap((group) =>
       const { target, lines } = group.pick(fleet.lines, random);
       if (lines.length === 0) throw new Error(`the fleet has no line ${group.called}`);
       const { detail, end } = await trouble.begin(lines, random);
-      return { target, detail: { ...detail, lines: lines.map(({ name }) => name).join(" ") }, end };
+      return {
+        target,
+        detail: { ...detail, lines: lines.map(({ name }) => name).join(" ") },
+        async end() {
+          await end();
+          if (group.touches === "peers") await elected(fleet.etcd);
+        },
+      };
     },
   })),
 );

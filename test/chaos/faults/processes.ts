@@ -3,6 +3,7 @@ import type { Random } from "../../../kernel/random.ts";
 import { sumSamples } from "../../support/prometheus.ts";
 import type { Fleet, FleetProcess } from "../fleet/fleet.ts";
 import { choose } from "./draw.ts";
+import { elected } from "./etcd-elected.ts";
 import type { Fault, Touched } from "./fault.ts";
 
 /** How long a leader is waited for, of either kind; then any of them is struck. */
@@ -95,7 +96,14 @@ function ending(kind: Kind, name: string, signal: NodeJS.Signals, about: string)
     async begin(fleet, random) {
       const target = await kind.pick(fleet, random);
       await target.kill(signal);
-      return { target: target.name, detail: { signal, life: target.life() }, end: () => target.start() };
+      return {
+        target: target.name,
+        detail: { signal, life: target.life() },
+        async end() {
+          await target.start();
+          if (target.kind === "etcd") await elected(fleet.etcd);
+        },
+      };
     },
   };
 }
@@ -111,7 +119,10 @@ function pausing(kind: Kind): Fault {
       target.pause();
       return {
         target: target.name,
-        end: async () => target.resume(),
+        async end() {
+          target.resume();
+          if (target.kind === "etcd") await elected(fleet.etcd);
+        },
       };
     },
   };
