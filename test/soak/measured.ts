@@ -14,6 +14,10 @@ export function measuredOf(
   rateMs: number,
 ): readonly Measured[] {
   const points = new Map<string, Point[]>();
+  /** The last that each member of etcd has told. */
+  const members = new Map<string, EtcdSampleEvent>();
+  const etcdSamples = history.filter((event) => event.type === "etcd");
+  const memberCount = new Set(etcdSamples.map(({ process }) => process)).size;
 
   function add(quantity: QuantityName, process: string, at: number, value: number | undefined): void {
     if (value === undefined) return;
@@ -30,10 +34,15 @@ export function measuredOf(
     add("logs", process, at, logBytes);
   }
 
-  function addEtcd({ process, at, leases, watchers, streams }: EtcdSampleEvent): void {
+  /** Leases are the cluster's, whoever tells them; watchers and streams are each member's, and move from one to another. */
+  function addEtcd(sample: EtcdSampleEvent): void {
+    const { process, at, leases } = sample;
     add("leases", process, at, leases);
-    add("watchers", process, at, watchers);
-    add("streams", process, at, streams);
+    members.set(process, sample);
+    if (members.size < memberCount) return;
+    for (const quantity of ["watchers", "streams"] as const) {
+      add(quantity, "etcd", at, sumOf([...members.values()].map((member) => member[quantity])));
+    }
   }
 
   for (const event of history) {
@@ -52,6 +61,14 @@ export function measuredOf(
         points: quantity === "logs" ? growthOf(lastOfEach(own, rateMs)) : own,
       }))
       .toSorted((a, b) => a.process.localeCompare(b.process)),
+  );
+}
+
+/** Undefined where one of them is not told. */
+function sumOf(values: readonly (number | undefined)[]): number | undefined {
+  return values.reduce<number | undefined>(
+    (sum, value) => (sum === undefined || value === undefined ? undefined : sum + value),
+    0,
   );
 }
 

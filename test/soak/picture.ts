@@ -101,7 +101,7 @@ function trafficLanes(
       })),
     },
     {
-      name: "age of answers, ms, p50 and p99",
+      name: "age of answers, ms",
       series: groupedByName(ages, ({ resolver }) => resolver).flatMap(([name, own]) => {
         const grouped = Map.groupBy(own, ({ to }) => Math.floor((to - fromMs) / bucketMs));
         const pointsOf = (pick: (sorted: readonly number[]) => number): readonly Point[] =>
@@ -121,7 +121,7 @@ function trafficLanes(
       }),
     },
     {
-      name: "not answered 200, in all",
+      name: "not answered",
       series: groupedByName(
         reads.filter(({ status, by, error }) =>
           by === "http" ? status !== 200 && status !== 404 : error !== undefined,

@@ -28,7 +28,8 @@ const LOOK_EVERY_MS = 1000;
 const END_MS = 3000;
 /** Readings in a run, whatever its length: an hour has one every ten seconds. */
 const READINGS = 360;
-const READ_EVERY_MS_MIN = 1000;
+/** A full collection of every heap costs the fleet something. */
+const READ_EVERY_MS_MIN = 5000;
 
 export interface SoakOptions {
   readonly minutes: number;
@@ -107,14 +108,7 @@ async function soakFleet(
   const stopStalls = watchStalls(recorder, clock);
   const stopSamples = startSamples(fleet, recorder, clock);
   const stopCommits = watchCommits(fleet.redis.servers, recorder, clock);
-  const sampler = startSampler({
-    fleet,
-    heapDir,
-    everyMs,
-    at: () => recorder.at(),
-    clock,
-    onFailure: (message) => say(`a reading is left out: ${message}`),
-  });
+  const sampler = startSampler({ fleet, heapDir, everyMs, at: () => recorder.at(), clock });
 
   async function agreed(): Promise<void> {
     const deadline = clock.monotonic() + SETTLED_WITHIN_MS;
@@ -152,6 +146,9 @@ async function soakFleet(
     phase("end");
     await sleep(clock, END_MS, signal);
     await sampler.stop();
+    const { leftOut } = sampler;
+    if (leftOut.size > 0)
+      say(`readings left out: ${[...leftOut].map(([why, count]) => `${count} (${why})`).join(", ")}`);
     signal.throwIfAborted();
     return { history: recorder.events, readings: sampler.readings, fromMs, toMs, run };
   } finally {

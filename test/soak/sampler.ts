@@ -17,6 +17,8 @@ export interface Reading {
 
 export interface Sampler {
   readonly readings: readonly Reading[];
+  /** How many could not be had, by why. */
+  readonly leftOut: ReadonlyMap<string, number>;
   /** Resolves once the round under way has ended. */
   stop(): Promise<void>;
 }
@@ -27,12 +29,12 @@ export interface SamplerOptions {
   readonly everyMs: number;
   readonly at: () => At;
   readonly clock: Clock;
-  readonly onFailure: (message: string) => void;
 }
 
 /** Reads, at intervals, the heaps of Node, the databases of etcd and the memory of Redis. */
-export function startSampler({ fleet, heapDir, everyMs, at, clock, onFailure }: SamplerOptions): Sampler {
+export function startSampler({ fleet, heapDir, everyMs, at, clock }: SamplerOptions): Sampler {
   const readings: Reading[] = [];
+  const leftOut = new Map<string, number>();
   const stopped = new AbortController();
 
   function note(process: string, quantity: QuantityName, value: number | undefined): void {
@@ -41,7 +43,10 @@ export function startSampler({ fleet, heapDir, everyMs, at, clock, onFailure }: 
 
   /** What does not answer in time has no reading in this round; with too few of them the verdict is that nothing was measured. */
   async function attempt(reading: () => Promise<void>): Promise<void> {
-    await reading().catch((error: unknown) => onFailure(messageOf(error)));
+    await reading().catch((error: unknown) => {
+      const why = messageOf(error);
+      leftOut.set(why, (leftOut.get(why) ?? 0) + 1);
+    });
   }
 
   async function round(): Promise<void> {
@@ -77,6 +82,7 @@ export function startSampler({ fleet, heapDir, everyMs, at, clock, onFailure }: 
   const running = run();
   return {
     readings,
+    leftOut,
     async stop() {
       stopped.abort();
       await running;

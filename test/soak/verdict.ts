@@ -71,10 +71,10 @@ function growthOf(points: readonly Point[]): number {
 export function tellVerdict({ process, quantity, trend, level, growth, growthLate, allowed }: Verdict): string {
   const { title, unit } = QUANTITIES[quantity];
   const amount = (value: number) => `${round(value)}${unit === "" ? "" : ` ${unit}`}`;
-  const what = `${title} of ${process}`;
+  const what = `${process}, ${title}`;
   if (trend === "unmeasured") return `${what}: too few samples to tell.`;
   const told = `${amount(level)}, ${growth < 0 ? "" : "+"}${amount(growth)} over all, ${growthLate < 0 ? "" : "+"}${amount(growthLate)} in the second half`;
-  return `${what} ${trend === "grows" ? "grows" : "is flat"}: ${told}; ${amount(allowed)} allowed.`;
+  return `${what}: ${trend === "grows" ? "GROWS" : "flat"} at ${told}; ${amount(allowed)} allowed.`;
 }
 
 export function round(value: number): number {
