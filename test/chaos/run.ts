@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { sleep, type Clock } from "../../kernel/clock.ts";
 import type { Random } from "../../kernel/random.ts";
-import { prepareBroken } from "./broken/prepare.ts";
+import { prepareBroken, type PreparedBuild } from "./broken/prepare.ts";
 import type { BrokenBuild } from "./broken/builds.ts";
 import { runFaults } from "./faults/driver.ts";
 import { FAULTS } from "./faults/index.ts";
@@ -107,7 +107,7 @@ async function compose(options: ChaosOptions, recorder: Recorder, ends: (() => u
   ends.push(() => instances.close());
   const readers = createReaders({ fleet, recorder, services: instances.services, seed, clock });
   ends.push(() => readers.stop());
-  await phases({ options, fleet, recorder, schedule, instances, readers, lengths, random });
+  await phases({ options, fleet, recorder, schedule, instances, readers, lengths, random, prepared });
   return run;
 }
 
@@ -120,10 +120,11 @@ interface Parts {
   readonly readers: ReturnType<typeof createReaders>;
   readonly lengths: PhaseLengths;
   readonly random: Random;
+  readonly prepared: PreparedBuild | undefined;
 }
 
 async function phases(parts: Parts): Promise<void> {
-  const { options, fleet, recorder, schedule, instances, readers, lengths, random } = parts;
+  const { options, fleet, recorder, schedule, instances, readers, lengths, random, prepared } = parts;
   const { clock, say, signal } = options;
 
   function enter(phase: Phase): void {
@@ -149,6 +150,7 @@ async function phases(parts: Parts): Promise<void> {
   await quiet();
 
   enter("faults");
+  prepared?.faultsBegin();
   instances.startChanges();
   const driving = runFaults(
     {
@@ -171,7 +173,16 @@ async function phases(parts: Parts): Promise<void> {
   enter("healed");
   const states = createStates({ fleet, recorder, services: instances.services, clock, random });
   try {
-    await settle({ states, instances, settings: fleet.settings, everyMs: lengths.statesEveryMs, clock, say, signal });
+    await settle({
+      states,
+      instances,
+      recorder,
+      settings: fleet.settings,
+      everyMs: lengths.statesEveryMs,
+      clock,
+      say,
+      signal,
+    });
   } finally {
     await states.close();
   }

@@ -35,7 +35,7 @@ export const BROKEN_BUILDS: readonly BrokenBuild[] = [
   }`,
       },
     ],
-    faults: "",
+    faults: "none",
     seconds: 2,
   },
   {
@@ -102,21 +102,22 @@ export const BROKEN_BUILDS: readonly BrokenBuild[] = [
         to: 'return "done"; const found = await tryOnce(key, lease, expected, { type: "delete", key });',
       },
     ],
-    faults: "",
+    faults: "none",
     seconds: 8,
   },
   {
     name: "drops-changes",
     guarantee: "convergence",
-    about: "The publisher forgets every other change.",
+    about: "The publisher forgets what changes in the phase of faults.",
     changes: [
       {
         file: "registrar/publisher/backlog.ts",
         from: "for (const service of services) if (!waiting.has(service)) waiting.set(service, nowMs);",
-        to: "for (const service of services) if (Math.random() < 0.5 && !waiting.has(service)) waiting.set(service, nowMs);",
+        to: `if (process.getBuiltinModule("node:fs").existsSync(process.env.BROKEN_FROM_FILE)) return;
+      for (const service of services) if (!waiting.has(service)) waiting.set(service, nowMs);`,
       },
     ],
-    faults: "",
+    faults: "none",
     seconds: 6,
   },
   {
@@ -155,11 +156,11 @@ export const BROKEN_BUILDS: readonly BrokenBuild[] = [
       {
         file: "src/http/answering.ts",
         from: "const lookup = lookups.lookup(question.service, platform.background);",
-        to: `(globalThis.kept ??= []).push(new Uint8Array(256 * 1024).fill(1));
+        to: `(globalThis.kept ??= []).push(new Uint8Array(512 * 1024).fill(1));
       const lookup = lookups.lookup(question.service, platform.background);`,
       },
     ],
-    faults: "",
+    faults: "none",
     seconds: 10,
   },
   {
@@ -173,7 +174,7 @@ export const BROKEN_BUILDS: readonly BrokenBuild[] = [
         to: "",
       },
     ],
-    faults: "",
+    faults: "none",
     seconds: 4,
   },
 ];

@@ -77,7 +77,7 @@ async function runBroken(builds: readonly BrokenBuild[], seed: number, run: RunA
   const outcomes: Outcome[] = [];
   let missed = 0;
   for (const build of builds) {
-    const asked = { ...run, minutes: build.seconds / 60, faults: build.faults };
+    const asked = { ...run, short: true, minutes: build.seconds / 60, faults: build.faults };
     const outcome = await runOne(seed, asked, signal, build);
     outcomes.push(outcome);
     if (outcome.type === "interrupted") break;

@@ -1,7 +1,8 @@
 import { sleep, type Clock } from "../../../kernel/clock.ts";
-import { convergenceMs } from "../guarantees/convergence.ts";
+import { convergence, convergenceMs } from "../guarantees/convergence.ts";
 import type { RunSettings } from "../history/event.ts";
 import type { Look, States } from "../history/states.ts";
+import type { Recorder } from "../history/recorder.ts";
 import type { Instances } from "../traffic/instances.ts";
 
 /** Past the bound that is checked: who agrees too late is told apart from who never does. */
@@ -10,6 +11,7 @@ const LATER_MS = 15_000;
 export interface SettleOptions {
   readonly states: States;
   readonly instances: Instances;
+  readonly recorder: Recorder;
   readonly settings: RunSettings;
   readonly everyMs: number;
   readonly clock: Clock;
@@ -17,9 +19,9 @@ export interface SettleOptions {
   readonly signal: AbortSignal;
 }
 
-/** Looks at who has what until all agree on what the services want, or too much time is over. */
+/** Looks at who has what until all agree on what was answered to be done, or too much time is over. */
 export async function settle(options: SettleOptions): Promise<void> {
-  const { states, instances, settings, everyMs, clock, say, signal } = options;
+  const { states, instances, recorder, settings, everyMs, clock, say, signal } = options;
   const givenUpMs = convergenceMs(settings) + LATER_MS;
   const startedAtMs = clock.monotonic();
   let look: Look | undefined;
@@ -27,7 +29,8 @@ export async function settle(options: SettleOptions): Promise<void> {
     const unsettled = instances.unsettled();
     look = await states.look();
     const waitedMs = clock.monotonic() - startedAtMs;
-    if (look.agree && unsettled.length === 0) {
+    // Agreed, and on everything: a lease that was lost takes a while to be missed, and then etcd has less than it should.
+    if (look.agree && unsettled.length === 0 && convergence.check(recorder.events).length === 0) {
       say(`all agree after ${(waitedMs / 1000).toFixed(1)} s`);
       return;
     }
