@@ -63,7 +63,7 @@ export const BROKEN_BUILDS: readonly BrokenBuild[] = [
         to: "if (reason !== null) {",
       },
     ],
-    faults: "agent-kill@1s+14s",
+    faults: "agent-kill@1s+14s#2",
     seconds: 18,
   },
   {
