@@ -4,7 +4,7 @@ import { ErrorReply } from "@redis/client";
 import { problemStatus } from "../contract/problem.ts";
 import { FingerpostError, messageOf } from "../kernel/errors.ts";
 import { bearerToken, digestsEqual, sha256 } from "../kernel/secret.ts";
-import { refuseWebPages } from "../node/guard.ts";
+import { refuseWebPages, wholeBody } from "../node/guard.ts";
 import type { Log } from "../node/log.ts";
 import type { Access } from "./access.ts";
 import { createAdmission, type Place } from "./admission.ts";
@@ -42,7 +42,7 @@ export function createApp({ executor, log, ...options }: AppOptions): Hono {
     const access = await accessOf(context.req.header("authorization"));
     const place = admission.enter(access);
     try {
-      return await run({ access, body: await readBody(context.req.raw, place) });
+      return await run({ access, body: await wholeBody(readBody(context.req.raw, place)) });
     } finally {
       place.leave();
     }

@@ -42,6 +42,13 @@ describe("a JSON body", () => {
     expect(await read(Buffer.from([0x22, 0xc3]), Buffer.from([0xa9, 0x22]))).toBe("é");
   });
 
+  it("that its sender has left in the middle is an invalid argument, and no defect of ours", async () => {
+    const body = new ReadableStream({ pull: (controller) => controller.error(new Error("aborted")) });
+    const headers = { "content-type": "application/json" };
+    const request = new Request("http://localhost", { method: "PUT", headers, body, duplex: "half" });
+    await expect(readJson(request, 64)).rejects.toMatchObject({ code: "invalid_argument" });
+  });
+
   it.each([
     ["in its middle", [0x22, 0xff, 0xfe, 0xc3, 0x22]],
     ["cut off at its end", [0x22, 0x22, 0xc3]],

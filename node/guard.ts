@@ -52,7 +52,7 @@ export async function readJson(request: Request, bytesMax: number): Promise<unkn
   if (type !== "application/json") {
     throw new FingerpostError("unsupported_media_type", "Send the body with Content-Type: application/json.");
   }
-  const text = await readText(request, bytesMax);
+  const text = await wholeBody(readText(request, bytesMax));
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -60,6 +60,19 @@ export async function readJson(request: Request, bytesMax: number): Promise<unkn
       violations: [{ pointer: "", detail: "must be JSON" }],
       cause,
     });
+  }
+}
+
+/**
+ * A body as `reading` gives it. Throws `invalid_argument` where the caller went before it was whole: nobody hears of it,
+ * and without a code it would be logged as a defect of ours.
+ */
+export async function wholeBody<T>(reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof FingerpostError) throw error;
+    throw new FingerpostError("invalid_argument", "The body ended before it was whole.", { cause: error });
   }
 }
 

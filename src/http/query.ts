@@ -21,7 +21,8 @@ export type QueryOf<Table extends ParameterTable> = {
  * and every parameter that is not in the table.
  */
 export function readQuery<const Table extends ParameterTable>(url: string, table: Table): QueryOf<Table> {
-  const { searchParams } = new URL(url);
+  // Not by URL: workerd hands on a Host that makes none, such as one with a space in it.
+  const searchParams = new URLSearchParams(/^[^?#]*\?([^#]*)/.exec(url)?.[1]);
   if (searchParams.size > PARAMETERS_MAX) {
     throw new FingerpostError("invalid_argument", `The query has more than ${PARAMETERS_MAX} parameters.`);
   }

@@ -59,7 +59,9 @@ interface Slot {
   readonly key: string;
 }
 
-function apply(root: { value: unknown }, { at, how, by }: Mutation): void {
+function apply(root: { value: unknown }, { at, how, by: drawn }: Mutation): void {
+  // What is drawn may be drawn again, and is not to be changed by what comes after.
+  const by = structuredClone(drawn);
   const slots = [...slotsOf(root)];
   const slot = slots[at % slots.length];
   if (!slot) return;
@@ -70,9 +72,9 @@ function apply(root: { value: unknown }, { at, how, by }: Mutation): void {
   else if (how === "wrap") set(parent, key, [value]);
   else if (parent === (root as unknown)) set(parent, key, by);
   else if (how === "repeat" && Array.isArray(parent)) parent.push(value);
+  else if (Array.isArray(parent)) parent.splice(Number(key), 1);
   else {
-    if (Array.isArray(parent)) parent.splice(Number(key), 1);
-    else Reflect.deleteProperty(parent, key);
+    Reflect.deleteProperty(parent, key);
     if (how !== "remove") set(parent, how === "rename" && typeof by === "string" ? by : "__proto__", value);
   }
 }
