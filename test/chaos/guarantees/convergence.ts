@@ -22,11 +22,15 @@ export const convergence = defineGuarantee(
     const latest = new Map(view.states.map((state) => [state.of, state]));
     const etcd = latest.get("etcd");
     if (!etcd) return 0;
+    const lookedAt = Math.max(...[...latest.values()].map(({ at }) => at));
     let judged = 0;
     for (const state of latest.values()) {
-      if (state === etcd) continue;
       judged++;
-      judgePair(etcd, state, accuse);
+      if (state.at < lookedAt - LOOK_MS) {
+        accuse(`${state.of} could not be asked any more after ${second(state.at)}, until ${second(lookedAt)}.`, [
+          { ...state, services: {} },
+        ]);
+      } else if (state !== etcd) judgePair(etcd, state, accuse);
     }
     judgeTime(view, etcd, accuse);
     for (const chronicles of view.chronicles.values()) {

@@ -21,7 +21,7 @@ export function defineGuarantee(
     const violations: Violation[] = [];
     const view = viewOf(history);
     const judged = judge(view, (what, events) => {
-      if (violations.length < VIOLATIONS_MAX) violations.push({ guarantee: name, what, events: inOrder(view, events) });
+      if (violations.length < VIOLATIONS_MAX) violations.push({ guarantee: name, what, events: inOrder(events) });
     });
     return { violations, judged };
   }
@@ -33,8 +33,8 @@ export function defineGuarantee(
   };
 }
 
-function inOrder({ history }: View, events: readonly HistoryEvent[]): readonly HistoryEvent[] {
-  const unique = [...new Set(events)];
-  const positions = new Map(unique.map((event) => [event, history.indexOf(event)]));
-  return unique.toSorted((a, b) => (positions.get(a) ?? 0) - (positions.get(b) ?? 0));
+/** Some may be cut to what matters, and are then not those of the history: their times tell the order. */
+function inOrder(events: readonly HistoryEvent[]): readonly HistoryEvent[] {
+  const beginOf = (event: HistoryEvent) => ("at" in event ? event.at : "from" in event ? event.from : 0);
+  return [...new Set(events)].toSorted((a, b) => beginOf(a) - beginOf(b));
 }

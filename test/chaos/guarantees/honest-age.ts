@@ -111,7 +111,7 @@ function judgeOne(view: View, read: Aged, chronicle: Chronicle, accuse: Accuse):
  * its first success.
  */
 function mustBeThere(view: View, read: Aged, { truth }: Chronicle, write: WriteEvent, horizon: number): boolean {
-  if (write.to > horizon - TO_EDGE_MS) return false;
+  if (write.to >= horizon - TO_EDGE_MS) return false;
   const isUp = truth.findLast(({ at }) => at <= write.from)?.change === "up";
   const crashed = truth.some(({ at, change }) => change === "crashed" && at >= write.from && at <= read.to);
   return (

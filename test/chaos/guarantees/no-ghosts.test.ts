@@ -1,0 +1,82 @@
+import { expect, test } from "vitest";
+import { crashMs, heldMs, leaseEndMs, noGhosts } from "./no-ghosts.ts";
+import { settleMs, TO_EDGE_MS } from "./trouble.ts";
+import { crashed, fault, read, run, SETTINGS, unknown, up, write } from "./story.ts";
+
+const start = [run(), up(0), write("register", 100)];
+const deregistered = write("deregister", 1000);
+const as = (status: string) => ({ instances: { "web-0": { status, generation: 1 } } });
+
+test("what was deregistered is gone within its time, and not a millisecond later", () => {
+  const bad = read(1001 + TO_EDGE_MS);
+  expect(noGhosts.check([...start, deregistered, read(1000 + TO_EDGE_MS)])).toEqual([]);
+  const [violation, ...others] = noGhosts.check([...start, deregistered, bad]);
+  expect(violation?.events).toEqual([deregistered, bad]);
+  expect(violation?.what).toContain("was told of web-0 of web as up at 6.011 s; it was deregistered at 1.000 s");
+  expect(others).toEqual([]);
+  expect(noGhosts.check([...start, deregistered, read(1001 + TO_EDGE_MS, { instances: {} })])).toEqual([]);
+});
+
+test("a deregistration that was refused, or that nobody answered, promises nothing", () => {
+  expect(noGhosts.check([...start, { ...deregistered, status: 409 }, read(60_000)])).toEqual([]);
+  expect(noGhosts.check([...start, unknown(deregistered), read(60_000)])).toEqual([]);
+});
+
+test("whoever tries to have it back, whatever comes of it, ends the wait", () => {
+  const back = write("register", 20_000, { generation: 2 });
+  for (const again of [back, unknown(back)]) {
+    expect(noGhosts.check([...start, deregistered, again, read(30_000)])).toEqual([]);
+    // The registration begins at 19,990: an answer that ends then may have it.
+    expect(noGhosts.check([...start, deregistered, again, read(19_980)])).toEqual([]);
+    expect(noGhosts.check([...start, deregistered, again, read(19_979)])).toHaveLength(1);
+  }
+});
+
+test("time counts only from when the parts were whole again, without a break", () => {
+  const cut = [...start, fault("etcd-quorum-kill", "etcd-0 etcd-1", 900, 20_000), deregistered];
+  const bound = 20_000 + settleMs(SETTINGS) + TO_EDGE_MS;
+  expect(noGhosts.check([...cut, read(bound)])).toEqual([]);
+  expect(noGhosts.check([...cut, read(bound + 1)])).toHaveLength(1);
+  const again = [...cut, fault("redis-pause", "redis", bound - 1, bound + 1000)];
+  expect(noGhosts.check([...again, read(bound + 1)])).toEqual([]);
+  expect(noGhosts.check([...start, deregistered, fault("kill", "agent-0", 1500, 90_000), read(9000)])).toHaveLength(1);
+});
+
+test("one that is held may be there as suspect for as long as probes take, and no longer", () => {
+  const bound = 1000 + TO_EDGE_MS + heldMs(SETTINGS);
+  expect(noGhosts.check([...start, deregistered, read(bound, as("suspect"))])).toEqual([]);
+  expect(noGhosts.check([...start, deregistered, read(bound + 1, as("suspect"))])).toHaveLength(1);
+});
+
+test("an agent whose disk was full has forgotten it: the end of its lease is waited for", () => {
+  const full = [...start, fault("agent-disk-full", "agent-0", 200, 300), deregistered];
+  const bound = 1000 + TO_EDGE_MS + leaseEndMs(SETTINGS);
+  expect(noGhosts.check([...full, read(bound)])).toEqual([]);
+  expect(noGhosts.check([...full, read(bound + 1)])).toHaveLength(1);
+  const other = [...start, fault("agent-disk-full", "agent-1", 200, 300), deregistered];
+  expect(noGhosts.check([...other, read(bound)])).toHaveLength(1);
+});
+
+test("what crashed is gone within the time of its lease, and of a hold", () => {
+  const crash = crashed(1000);
+  const bound = 1000 + crashMs(SETTINGS);
+  expect(noGhosts.check([...start, crash, read(bound)])).toEqual([]);
+  expect(noGhosts.check([...start, crash, read(bound + 1)])[0]?.events).toEqual([crash, read(bound + 1)]);
+  expect(noGhosts.check([...start, crash, read(bound + 1, as("down"))])).toEqual([]);
+  expect(noGhosts.check([...start, crash, read(bound + heldMs(SETTINGS), as("suspect"))])).toEqual([]);
+  expect(noGhosts.check([...start, crash, read(bound + heldMs(SETTINGS) + 1, as("suspect"))])).toHaveLength(1);
+  expect(noGhosts.check([...start, crash, up(5000), read(bound + 1)])).toEqual([]);
+});
+
+test("a fault of an agent does delay the end of what crashed there", () => {
+  const broken = [...start, fault("agent-kill", "agent-0", 900, 20_000), crashed(1000)];
+  const bound = 20_000 + settleMs(SETTINGS) + crashMs(SETTINGS);
+  expect(noGhosts.check([...broken, read(bound)])).toEqual([]);
+  expect(noGhosts.check([...broken, read(bound + 1)])).toHaveLength(1);
+});
+
+test("an answer without it is counted as judged once it must be gone for good", () => {
+  const gone = { instances: {} };
+  expect(noGhosts.judged([...start, deregistered, read(1001 + TO_EDGE_MS, gone)])).toBe(0);
+  expect(noGhosts.judged([...start, deregistered, read(1001 + TO_EDGE_MS + heldMs(SETTINGS), gone)])).toBe(1);
+});
