@@ -38,6 +38,7 @@ export async function startCluster(
   for (let index = 0; index < MEMBERS; index++) {
     addresses.push({ name: `etcd-${index}`, peerPort: await ports.claimAny() });
   }
+  const members: Made[] = [];
   const pidOf = (name: string) => {
     const member = members.find((one) => one.name === name);
     return member && member.state() !== "gone" ? member.pid() : undefined;
@@ -46,7 +47,6 @@ export async function startCluster(
   onClose(() => peers.close());
   const urlOfPeer = (name: string) => `http://127.0.0.1:${peers.portOf(name)}`;
   const cluster = addresses.map(({ name }) => `${name}=${urlOfPeer(name)}`).join(",");
-  const members: Made[] = [];
   for (const { name, peerPort } of addresses) {
     const membership = { name, peerUrl: urlOfPeer(name), cluster };
     members.push(await makeMember(context, binary, membership, peerPort));
@@ -56,9 +56,7 @@ export async function startCluster(
   await until(
     "etcd has a leader",
     async () => (await Promise.all(members.map(({ url }) => isHealthy(url)))).every(Boolean),
-    {
-      timeoutMs: HEALTHY_WITHIN_MS,
-    },
+    { timeoutMs: HEALTHY_WITHIN_MS, signal: options.signal },
   );
   const { root, user } = await enableAuth(members[0]?.url ?? "", clock);
   const passwordFile = join(dir, "etcd-password");

@@ -164,7 +164,7 @@ async function startOurs(
   await until(
     "every registrar is ready",
     async () => (await Promise.all(registrars.map(({ url }) => whyNotAsked(`${url}/readyz`)))).every((why) => !why),
-    { timeoutMs: READY_WITHIN_MS },
+    { timeoutMs: READY_WITHIN_MS, signal: options.signal },
   );
   return {
     settings,
