@@ -7,7 +7,8 @@ export const WAIT_ASKED_MS_MAX = 60_000;
 
 /**
  * Passes at most `concurrencyMax` calls at a time to `store`; the rest wait in order, each caller with one call. After an
- * answer that asks to wait (`retryAfterSeconds`) nothing is passed for that long: calls are rejected with that answer.
+ * answer that asks to wait (`retryAfterSeconds`) nothing is passed for that long: calls are rejected with that answer, which
+ * then says how much of the wait is left. Told the whole of it, who comes a moment too early would wait once more.
  */
 export function boundStore(
   store: SnapshotStore,
@@ -22,18 +23,31 @@ export function boundStore(
     if (free > 0) free--;
     else await new Promise<void>((resolve) => waiting.push(resolve));
     try {
-      if (busy && clock.monotonic() < busy.untilMs) throw busy.error;
-      return await call();
-    } catch (error) {
-      if (error instanceof FingerpostError && error.retryAfterSeconds !== undefined && error !== busy?.error) {
-        const waitMs = Math.min(error.retryAfterSeconds * 1000, WAIT_ASKED_MS_MAX);
-        busy = { untilMs: clock.monotonic() + waitMs, error };
-      }
-      throw error;
+      refuseWhileBusy();
+      return await asked(call);
     } finally {
       const next = waiting.shift();
       if (next) next();
       else free++;
+    }
+  }
+
+  function refuseWhileBusy(): void {
+    const leftMs = busy ? busy.untilMs - clock.monotonic() : 0;
+    if (!busy || leftMs <= 0) return;
+    const { code, message } = busy.error;
+    throw new FingerpostError(code, message, { retryAfterSeconds: Math.ceil(leftMs / 1000), cause: busy.error });
+  }
+
+  async function asked<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof FingerpostError && error.retryAfterSeconds !== undefined) {
+        const waitMs = Math.min(error.retryAfterSeconds * 1000, WAIT_ASKED_MS_MAX);
+        busy = { untilMs: clock.monotonic() + waitMs, error };
+      }
+      throw error;
     }
   }
 

@@ -17,7 +17,8 @@ const WAYS: readonly Way[] = [
     draw: (random) => ({
       type: "status",
       status: 429,
-      ...choose(random, [{}, { retryAfterSeconds: 1 }, { retryAfterSeconds: 3600 }]),
+      // A publisher honours up to a minute, which is longer than anything has to be whole again after a fault.
+      ...choose(random, [{}, { retryAfterSeconds: 1 }, { retryAfterSeconds: 5 }]),
     }),
   },
   {
