@@ -23,6 +23,33 @@ it("an instance that somebody else has changed is put back in its place, and gon
   expect(stored(a)).toBeUndefined();
 });
 
+it("an instance that has moved to another agent and was deregistered there is not put again by its first one", async () => {
+  for (const changesBetween of [0, 1, 37]) {
+    const { etcd, agent, stored, live } = agentOnMemory(settings);
+    const { instance } = await agent.register(a, request({ ttlSeconds: 600 }));
+    for (let change = 0; change < changesBetween; change++) etcd.put("/fingerpost/default/other/x", String(change));
+    // Between two of its audits the other one writes it under a lease of its own, and deletes it.
+    const { lease } = await etcd.grantLease(60);
+    etcd.put(instanceKey(a), JSON.stringify({ ...instance, weight: 1 }), lease);
+    for (let change = 0; change < changesBetween; change++) etcd.put("/fingerpost/default/other/x", String(change));
+    etcd.delete(instanceKey(a));
+    await live(30);
+    expect(stored(a)).toBeUndefined();
+    expect(agent.counts().instances).toBe(0);
+    await expect(agent.heartbeat(a)).rejects.toMatchObject({ code: "not_found" });
+  }
+});
+
+it("where many keys are missing they are put again without a look at what each one was", async () => {
+  const { etcd, agent, stored, live } = agentOnMemory(settings);
+  const many = Array.from({ length: 40 }, (_, index) => ref(`i-${index}`));
+  for (const one of many) await agent.register(one, request({ ttlSeconds: 600 }));
+  for (const one of many) etcd.delete(instanceKey(one));
+  etcd.get = () => Promise.reject(new Error("etcd was asked for one key"));
+  await live(11);
+  expect(many.filter((one) => !stored(one))).toEqual([]);
+});
+
 it("an instance that somebody deletes again and again leaves no lease behind for each time", async () => {
   const { etcd, agent, stored, live } = agentOnMemory(settings);
   await agent.register(a, request({ ttlSeconds: 600 }));

@@ -6,10 +6,16 @@ import type { Etcd, KeyValue } from "../etcd/port.ts";
 import type { Held } from "./held.ts";
 import type { Instances } from "./instances.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
+import { nextState } from "./last-holder.ts";
 import type { LeasePool, PoolLease } from "./lease-pool.ts";
 
 /** A share of the interval: enough to drift apart within some rounds. */
 const JITTER = 0.1;
+/**
+ * Missing keys of one round whose history is read, at some ten reads each. More are missing only where somebody has
+ * deleted many, or etcd was restored: they did not all move meanwhile, and should be back soon.
+ */
+const HISTORIES_MAX = 32;
 
 export interface AuditOptions {
   readonly etcd: Etcd;
@@ -60,27 +66,29 @@ export function startAudit(options: AuditOptions): Audit {
       return held?.position.type === "written" && held.position.lease === lease ? [{ held, at: held.position }] : [];
     });
     const keys = [lease.sentinelKey, ...seen.map(({ held }) => held.key)];
-    const { results } = await etcd.transact(
+    const { results, revision } = await etcd.transact(
       [],
       keys.map((key) => ({ type: "get", key })),
     );
     const [sentinel, ...entries] = results;
     if (!pool.confirms(lease, sentinel)) return;
+    const missing = entries.filter((entry) => entry === undefined).length;
     for (const [index, { held, at }] of seen.entries()) {
       const entry = entries[index];
       if (entry?.lease === lease.id && entry.value === held.value) continue;
       // In the instance's turn no write is under way; an unchanged position then says that the read was no older.
       await queue.runAll([held.key], async () => {
-        if (held.position === at && instances.get(held.key) === held) await mend(held, entry);
+        if (held.position !== at || instances.get(held.key) !== held) return;
+        const gone = { key: held.key, writtenAt: at.modRevision, goneAt: revision };
+        // Who took it may have removed it on purpose since: put again, it would be a ghost.
+        const latest = entry ?? (missing <= HISTORIES_MAX ? await nextState(etcd, gone) : undefined);
+        if (latest && !pool.isOurs(latest.lease)) forgetMoved(held);
+        else await mend(held, entry);
       });
     }
   }
 
   async function mend(held: Held, entry: KeyValue | undefined): Promise<void> {
-    if (entry && !pool.isOurs(entry.lease)) {
-      forgetMoved(held);
-      return;
-    }
     log.warn({ ...held.ref, found: entry !== undefined }, "instance was changed in etcd by somebody else");
     if (entry) await putBack(held);
     else instances.loseOne(held);

@@ -63,6 +63,18 @@ describe.each(["real", "memory"] as const)("%s etcd", (kind) => {
     expect(await get("t1")).toBeDefined();
   });
 
+  it("tells what a key was at an earlier revision, also before it was deleted, and nothing of later ones", async () => {
+    const { revision: first } = await put("history", "1");
+    const { revision: second } = await put("history", "2");
+    const { revision: third } = await client().transact([], [{ type: "delete", key: key("history") }]);
+    const at = async (revision: number) => (await client().get(key("history"), revision)).entry;
+    expect(await at(first - 1)).toBeUndefined();
+    expect(await at(first)).toMatchObject({ value: "1", modRevision: first });
+    expect(await at(second)).toMatchObject({ value: "2", modRevision: second });
+    expect(await at(third)).toBeUndefined();
+    await expect(at(third + 100)).rejects.toMatchObject({ code: "future" });
+  });
+
   it("compares the lease and the create revision of a key, and fails both where there is none", async () => {
     const { lease } = await client().grantLease(60);
     const { revision } = await put("leased", "1", lease);

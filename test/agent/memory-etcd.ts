@@ -30,6 +30,8 @@ export interface MemoryEtcd extends Etcd, LeaseRenewals {
  */
 export function createMemoryEtcd(): MemoryEtcd {
   const entries = new Map<string, KeyValue>();
+  /** Of each key what it became, and when. */
+  const history = new Map<string, { readonly at: number; readonly entry: KeyValue | undefined }[]>();
   const leases = new Map<string, number>();
   const renewed = new Map<string, (reason: string) => void>();
   let revision = 1;
@@ -56,12 +58,25 @@ export function createMemoryEtcd(): MemoryEtcd {
   function apply(operation: Operation, at: number): KeyValue | undefined {
     const { key } = operation;
     if (operation.type === "get") return entries.get(key);
-    if (operation.type === "delete") entries.delete(key);
+    if (operation.type === "delete") remove(key, at);
     else {
       const createRevision = entries.get(key)?.createRevision ?? at;
-      entries.set(key, { key, value: operation.value, createRevision, modRevision: at, lease: operation.lease ?? "0" });
+      const { value, lease = "0" } = operation;
+      const entry = { key, value, createRevision, modRevision: at, lease };
+      entries.set(key, entry);
+      history.set(key, [...(history.get(key) ?? []), { at, entry }]);
     }
     return undefined;
+  }
+
+  function remove(key: string, at: number): void {
+    if (entries.delete(key)) history.set(key, [...(history.get(key) ?? []), { at, entry: undefined }]);
+  }
+
+  function entryAt(key: string, atRevision: number): KeyValue | undefined {
+    if (atRevision === 0) return entries.get(key);
+    if (atRevision > revision) throw new EtcdError("future", "mvcc: required revision is a future revision");
+    return (history.get(key) ?? []).findLast(({ at }) => at <= atRevision)?.entry;
   }
 
   function transact(compares: readonly Compare[], success: readonly Operation[], failure: readonly Operation[]) {
@@ -88,7 +103,7 @@ export function createMemoryEtcd(): MemoryEtcd {
     if (!leases.delete(lease)) return;
     const ending = [...entries.values()].filter((entry) => entry.lease === lease);
     if (ending.length > 0) revision += 1;
-    for (const { key } of ending) entries.delete(key);
+    for (const { key } of ending) remove(key, revision);
   }
 
   const unused = () => {
@@ -100,7 +115,7 @@ export function createMemoryEtcd(): MemoryEtcd {
     entries,
     revision: () => revision,
     transactions: () => transactions,
-    get: (key) => call(() => ({ entry: entries.get(key), revision })),
+    get: (key, atRevision = 0) => call(() => ({ entry: entryAt(key, atRevision), revision })),
     transact: (compares, success, failure = []) => call(() => transact(compares, success, failure)),
     grantLease: (ttlSeconds) =>
       call(() => {
