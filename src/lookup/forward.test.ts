@@ -260,3 +260,27 @@ describe("the ring", () => {
     expect(await fixture.look("web")).toMatchObject({ ids: ["web-3"] });
   });
 });
+
+describe("the age of what is older than the head", () => {
+  it("is that of the last head that it was current under: no later confirmation makes it younger", async () => {
+    const ageOf = async () => Number((await fixture.get("/v1/services/web")).headers.get("fingerpost-age-ms"));
+    await fixture.look("web");
+    // The publisher is away, and Redis tells the same again and again.
+    for (let second = 0; second < 8; second++) {
+      await fixture.clock.advance(1500);
+      await fixture.look("web");
+    }
+    const away = await ageOf();
+    expect(away).toBeGreaterThanOrEqual(12_000);
+    const before = fixture.store.values.get(WEB) ?? "";
+    fixture.publisher.confirmedAt = fixture.clock.now();
+    await fixture.publisher.put("web", [instance("web-2")]);
+    // A replica has the new head, and not yet the new snapshot.
+    fixture.store.values.set(WEB, before);
+    await fixture.clock.advance(1100);
+    await fixture.look("web");
+    await fixture.clock.advance(100);
+    expect((await fixture.look("web")).ids).toEqual(["web-1"]);
+    expect(await ageOf()).toBeGreaterThan(away + 1000);
+  });
+});

@@ -152,7 +152,8 @@ export function createLookups(options: LookupsOptions): Lookups {
   }
 
   function found(entry: Entry, source: Source, cacheStatus: string, since: number): Lookup {
-    return { type: "found", held: entry.held, ...provenance(state.currentAt(entry), source, cacheStatus, since) };
+    const told = provenance(state.currentAt(entry), source, cacheStatus, since, state.confirmedAt(entry));
+    return { type: "found", held: entry.held, ...told };
   }
 
   function lookup(service: string, background: Background, startedAt?: number): Lookup | Promise<Lookup> {

@@ -19,24 +19,35 @@ export interface ProvenanceOptions {
   readonly staleAfterMs: number;
 }
 
-/** What is told of an answer that was current at `currentAt` (monotonic); `since`: when the readings made for it began. */
-export type ProvenanceOf = (currentAt: number, source: Source, cacheStatus: string, since: number) => Provenance;
+/**
+ * What is told of an answer that was current at `currentAt` (monotonic); `since`: when the readings made for it began;
+ * `confirmedAt`: of the head that it was current under, where that is not the held one.
+ */
+export type ProvenanceOf = (
+  currentAt: number,
+  source: Source,
+  cacheStatus: string,
+  since: number,
+  confirmedAt?: number,
+) => Provenance;
 
 export function createProvenance({ state, clock, swrMs, staleAfterMs }: ProvenanceOptions): ProvenanceOf {
   const ageOf = (at: number) => clock.monotonic() - at;
 
   /** The wall clocks of two machines are compared here alone, and the time since this isolate saw it is a lower bound. */
-  function toldAgeMs(currentAt: number): number {
+  function toldAgeMs(currentAt: number, confirmedAt: number): number {
     const head = state.head();
     const unreadMs = Number.isFinite(currentAt) ? ageOf(currentAt) : 0;
     // A deep copy may be all there is.
-    const unconfirmedMs = head ? Math.max(clock.now() - head.confirmedAt, ageOf(state.confirmationSeenAt())) : 0;
+    const unconfirmedMs = head
+      ? Math.max(clock.now() - Math.min(head.confirmedAt, confirmedAt), ageOf(state.confirmationSeenAt()))
+      : 0;
     return Math.max(0, Math.round(Math.max(unconfirmedMs, unreadMs)));
   }
 
-  return (currentAt, source, cacheStatus, since) => {
+  return (currentAt, source, cacheStatus, since, confirmedAt = Infinity) => {
     const unread = ageOf(currentAt) > swrMs && currentAt < since;
-    const ageMs = toldAgeMs(currentAt);
+    const ageMs = toldAgeMs(currentAt, confirmedAt);
     return {
       source: unread ? "last-known-good" : source,
       ageMs,

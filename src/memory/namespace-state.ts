@@ -11,11 +11,11 @@ import { createKnownNames, type KnownNames } from "./known-names.ts";
  * How a held snapshot stands to the held head. `current` until a head says otherwise. `behind`: the ring names a later
  * revision, and a snapshot of that revision moves it out. `unverified`: the ring no longer reaches back to where it was
  * last read, and any reading together with a head moves it out. `since`: when it was last current (monotonic), -Infinity
- * if never.
+ * if never; `confirmedAt`: what the head said then, which no later head makes any younger.
  */
 export type Standing =
   | { readonly type: "current" }
-  | { readonly type: "behind" | "unverified"; readonly since: number };
+  | { readonly type: "behind" | "unverified"; readonly since: number; readonly confirmedAt: number };
 
 export interface Entry {
   readonly held: Held;
@@ -32,6 +32,8 @@ export interface NamespaceState {
   entry(service: string): Entry | undefined;
   /** The monotonic time as of which the entry was current. */
   currentAt(entry: Entry): number;
+  /** The `confirmedAt` of the last head that it was current under; Infinity if none is known. */
+  confirmedAt(entry: Entry): number;
   /** The latest change of a service that the head's ring tells. */
   change(service: string): RingEntry | undefined;
   /** Held services whose newer snapshot is known to exist, at most `countMax`. */
@@ -72,6 +74,12 @@ export function createNamespaceState(entries: BoundedMap<string, Entry>): Namesp
   let confirmationSeenAt = -Infinity;
 
   const currentAt = (entry: Entry) => (entry.standing.type === "current" ? readAt : entry.standing.since);
+  const confirmed = ({ standing }: Entry) => (standing.type === "current" ? head : standing)?.confirmedAt ?? Infinity;
+  const left = (type: "behind" | "unverified", entry: Entry): Standing => ({
+    type,
+    since: currentAt(entry),
+    confirmedAt: confirmed(entry),
+  });
 
   /** Must run before `readAt` moves: it is what the entries were current as of. */
   function advance(previous: Head, next: Head): void {
@@ -82,7 +90,7 @@ export function createNamespaceState(entries: BoundedMap<string, Entry>): Namesp
       behind.clear();
       unverified.clear();
       for (const entry of [...entries.values()].toReversed()) {
-        entry.standing = { type: "unverified", since: currentAt(entry) };
+        entry.standing = left("unverified", entry);
         unverified.add(entry.held.snapshot.service);
       }
       return;
@@ -90,20 +98,18 @@ export function createNamespaceState(entries: BoundedMap<string, Entry>): Namesp
     for (const [revision, service] of next.ring.entries) {
       const entry = entries.peek(service);
       if (!entry || revision <= entry.held.snapshot.revision || entry.standing.type === "unverified") continue;
-      entry.standing = { type: "behind", since: currentAt(entry) };
+      entry.standing = left("behind", entry);
       behind.add(service);
     }
   }
 
   /** How something read together with the head `verified` stands to the held head. */
-  function standingOf(snapshot: ServiceSnapshot, verified: Version, since: number): Standing {
-    if (!head) return { type: "unverified", since };
-    const newerLineage = verified.epoch > head.epoch;
-    if (!newerLineage && (verified.epoch < head.epoch || verified.revision < head.ring.floor)) {
-      return { type: "unverified", since };
-    }
+  function standingOf(snapshot: ServiceSnapshot, verified: Version): Standing["type"] {
+    if (!head) return "unverified";
+    if (verified.epoch > head.epoch) return "current";
+    if (verified.epoch < head.epoch || verified.revision < head.ring.floor) return "unverified";
     const [revision = 0] = changes.get(snapshot.service) ?? [];
-    return !newerLineage && revision > snapshot.revision ? { type: "behind", since } : { type: "current" };
+    return revision > snapshot.revision ? "behind" : "current";
   }
 
   return {
@@ -113,6 +119,7 @@ export function createNamespaceState(entries: BoundedMap<string, Entry>): Namesp
     confirmationSeenAt: () => confirmationSeenAt,
     entry: (service) => entries.get(service),
     currentAt,
+    confirmedAt: confirmed,
     change: (service) => changes.get(service),
     behind(countMax) {
       for (const service of behind) if (!entries.has(service)) behind.delete(service);
@@ -147,7 +154,9 @@ export function createNamespaceState(entries: BoundedMap<string, Entry>): Namesp
       // What is current stays so until a head says otherwise: an older reading of the same says nothing.
       if (existing && (order < 0 || (order === 0 && existing.standing.type === "current"))) return existing;
       const since = Math.max(currentThen, existing ? currentAt(existing) : -Infinity);
-      const standing: Standing = expired ? { type: "unverified", since } : standingOf(snapshot, verified, since);
+      const type = expired ? "unverified" : standingOf(snapshot, verified);
+      const standing: Standing =
+        type === "current" ? { type } : { type, since, confirmedAt: existing ? confirmed(existing) : Infinity };
       if (standing.type === "behind") behind.add(service);
       else behind.delete(service);
       if (existing && order === 0) {
