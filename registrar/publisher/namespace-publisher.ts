@@ -270,25 +270,33 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       return;
     }
     const nowMs = clock.monotonic();
+    let now = from;
     for (const key of differing) {
       log.warn({ namespace, key }, "Redis holds something else than was written, and is written again");
       const service = serviceOfKey(namespace, key);
       onRedisDifference?.(service === undefined ? "catalog" : "snapshot");
       if (service === undefined) {
-        state = { type: "live", published: withCatalogDue(from), commit: undefined };
+        now = withCatalogDue(now);
         beatDue = true;
       } else {
         // Also where it has ended: its name must be known for its tombstone to be written once more.
-        if (!from.services.has(service)) from.services.set(service, 0);
+        if (!now.services.has(service)) now = withName(now, service);
         backlog.add([service], nowMs);
       }
     }
+    state = { type: "live", published: now, commit: undefined };
   }
 
   /** The next commit writes the catalog, though it tells nothing new. */
   function withCatalogDue(from: Published): Published {
     catalogWrittenAtMs = -Infinity;
     return { ...from, catalogStale: true };
+  }
+
+  /** The names in order were those without it: a catalog made of them would never have it. */
+  function withName({ names: _names, ...from }: Published, service: string): Published {
+    from.services.set(service, 0);
+    return from;
   }
 
   function failed(error: unknown): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { catalogKey, headKey, serviceKey } from "../../contract/redis-keys.ts";
 import { AUDIT_SCRIPT } from "../../registrar/publisher/audit-script.ts";
+import { CATALOG_INTERVAL_MS } from "../../registrar/publisher/namespace-publisher.ts";
 import { PAGE_KEYS_MAX } from "../../registrar/publisher/redis-audit.ts";
 import { TOMBSTONE_KEY_GRACE_MS, TOMBSTONE_MS } from "../../registrar/publisher/snapshot-builder.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
@@ -66,6 +67,31 @@ describe("an audit of Redis", () => {
     // Readers that took what stood there in between are told to read again.
     const told = after?.ring.entries.some(([revision]) => revision > (before?.revision ?? Infinity));
     expect(told).toBe(of === "snapshot");
+  });
+
+  it("leaves no service out of the catalog that comes back while its lost tombstone is found", async () => {
+    const found: string[] = [];
+    let aheadMs = 0;
+    const namespace = start([], {
+      clock: { ...parts.clock, monotonic: () => parts.clock.monotonic() + aheadMs },
+      onRedisDifference(of: string) {
+        found.push(of);
+        namespace.put("ended", "2");
+      },
+    });
+    namespace.put("web", "1");
+    namespace.put("ended", "1");
+    await live(namespace);
+    // A catalog is written with its end, and with what comes after that.
+    aheadMs += CATALOG_INTERVAL_MS;
+    namespace.remove("ended", "1");
+    await live(namespace);
+    aheadMs += CATALOG_INTERVAL_MS;
+    await stage.redis.cli("DEL", serviceKey("default", "ended"));
+    await until("it is found", () => found.length);
+    await live(namespace);
+    expect(await stage.stored.snapshot("ended")).toMatchObject({ instances: [{ id: "2" }] });
+    expect([...((await stage.stored.catalog())?.services.keys() ?? [])]).toEqual(["ended", "web"]);
   });
 
   it("finds another type of key under a name, and writes over it", async () => {
