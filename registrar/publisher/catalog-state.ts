@@ -48,6 +48,8 @@ export interface CatalogState {
   registrations(namespace: string, service: string): Registrations;
   /** What was seen of the departure of an instance that is not there; undefined when nothing was, or too long ago. */
   departed(ref: InstanceRef): Departed | undefined;
+  /** Those an instance was seen to depart from, and is not back. */
+  departedServices(namespace: string): ReadonlySet<string>;
   /** What was seen to depart unplanned from a namespace, and is not back. */
   lost(namespace: string): readonly LostInstance[];
   readonly sentinels: Pick<Sentinels, "presenceOf">;
@@ -238,6 +240,10 @@ export function createCatalogState(
     services: (namespace) => namespaces.get(namespace)?.keys() ?? [],
     registrations: (namespace, service) => namespaces.get(namespace)?.get(service) ?? none,
     departed: (ref) => departed.get(instanceKey(ref)),
+    departedServices(namespace) {
+      const refs = [...departed.keys()].flatMap((key) => parseInstanceKey(key) ?? []);
+      return new Set(refs.filter((ref) => ref.namespace === namespace).map(({ service }) => service));
+    },
     lost: (namespace) => lost.of(namespace),
     sentinels,
     undecodable: () => undecodable.size,

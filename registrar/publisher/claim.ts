@@ -57,7 +57,13 @@ export interface ClaimOptions {
  * where there was none.
  */
 export type ClaimResult =
-  | { readonly type: "claimed"; readonly published: Published; readonly lastBeatMs: number | undefined }
+  | {
+      readonly type: "claimed";
+      readonly published: Published;
+      readonly lastBeatMs: number | undefined;
+      /** Head or catalog was lost, or is no document: there may be snapshots of services that neither names. */
+      readonly namesLost: boolean;
+    }
   | { readonly type: "refused"; readonly reason: string }
   | { readonly type: "contended" }
   | { readonly type: "deposed" };
@@ -107,9 +113,15 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
   const result = await commit(store, { headKey: headKey(namespace), guard, writes: [], head: claim });
   if (result === "refused") return { type: "contended" };
   // Only now that nobody else can write is what there is all that will be there.
-  const services = stored ? await readServices(stored, options) : new Map<string, number>();
-  const lastBeatMs = stored?.heartbeatAt;
-  return { type: "claimed", published: { head, guard: headGuard(claim), services, catalogStale: true }, lastBeatMs };
+  const { names, isCatalog } = await readNames(stored, options);
+  // A service under any other name was never published, and would only be a key more to write.
+  const services = new Map(names.filter(isName).map((name) => [name, 0]));
+  return {
+    type: "claimed",
+    published: { head, guard: headGuard(claim), services, catalogStale: true },
+    lastBeatMs: stored?.heartbeatAt,
+    namesLost: !stored || !isCatalog,
+  };
 }
 
 /** It takes over nothing but the revision, so that no watcher waits for one that it has seen already. */
@@ -127,21 +139,21 @@ function headOfNothing(namespace: string, revision: number): Omit<Head, "identit
   };
 }
 
-/** The names of all services whose snapshots may be in Redis. */
-async function readServices(head: Head, { store, belief, log }: ClaimOptions): Promise<Map<string, number>> {
-  const { namespace } = head;
-  const names = head.ring.entries.map(([, service]) => service);
+/** The names of all services whose snapshots may be in Redis, as far as head and catalog are there to tell. */
+async function readNames(
+  head: Head | undefined,
+  { namespace, store, belief, log }: ClaimOptions,
+): Promise<{ readonly names: readonly string[]; readonly isCatalog: boolean }> {
+  const names = head?.ring.entries.map(([, service]) => service) ?? [];
   const { text } = await readText(store, catalogKey(namespace));
-  if (text !== undefined) {
-    try {
-      if (!(await belief("catalog", namespace, "", text))) throw new Error("it is signed with no known key");
-      names.push(...decodeCatalog(text, namespace).services.keys());
-    } catch {
-      log.warn({ namespace }, "The catalog in Redis cannot be read, and is written again");
-    }
+  if (text === undefined) return { names, isCatalog: false };
+  try {
+    if (!(await belief("catalog", namespace, "", text))) throw new Error("it is signed with no known key");
+    return { names: [...names, ...decodeCatalog(text, namespace).services.keys()], isCatalog: true };
+  } catch {
+    log.warn({ namespace }, "The catalog in Redis cannot be read, and is written again");
+    return { names, isCatalog: false };
   }
-  // A service under any other name was never published, and would only be a key more to write.
-  return new Map(names.filter(isName).map((name) => [name, 0]));
 }
 
 function readHead(text: string, namespace: string, nowRedisMs: number, log: Log): Head | undefined {

@@ -159,7 +159,8 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
   }
 
   async function claim(leadership: Leadership): Promise<void> {
-    const epochOwn = published?.head.epoch ?? 0;
+    const own = published;
+    const epochOwn = own?.head.epoch ?? 0;
     const result = await claimNamespace({ namespace, store, leadership, epochOwn, adopt, seal, belief, clock, log });
     switch (result.type) {
       case "deposed":
@@ -176,6 +177,11 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
         return;
       case "claimed": {
         published = result.published;
+        if (result.namesLost) {
+          // What we have published, or seen end, may be there without a name: it would be served for ever.
+          const names = [...(own?.services.keys() ?? []), ...catalog.departedServices(namespace)];
+          for (const name of names) if (!published.services.has(name)) published.services.set(name, 0);
+        }
         audit.reset();
         if (headDiffers) onRedisDifference?.("head");
         headDiffers = false;

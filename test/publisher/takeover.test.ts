@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { headKey, serviceKey } from "../../contract/redis-keys.ts";
+import { catalogKey, headKey, serviceKey } from "../../contract/redis-keys.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
 import { until } from "../support/until.ts";
@@ -174,6 +174,23 @@ describe("a change of leader", () => {
     await live(standby);
     expect(await statusesOf("web")).toEqual({});
   });
+
+  it.each(["head", "catalog"] as const)(
+    "leaves no service that ended meanwhile where the %s was lost",
+    async (lost) => {
+      const { leader, standby, tell } = withStandby();
+      tell((to) => to.put("web", "1"));
+      tell((to) => to.put("left", "1"));
+      await live(leader);
+      await leader.stop();
+      await stage.redis.cli("DEL", lost === "head" ? headKey("default") : catalogKey("default"));
+      standby.remove("left", "1");
+      standby.lead();
+      await live(standby);
+      expect(await statusesOf("web")).toEqual({ 1: "up" });
+      expect(await stage.stored.snapshot("left")).toMatchObject({ instances: [], tombstoneUntil: expect.any(Number) });
+    },
+  );
 
   it("does not take a deregistration before the last registration for the reason why it is missing", async () => {
     const { leader, standby, tell } = withStandby();
