@@ -3,7 +3,7 @@ import { headGuard, FOREIGN_GUARD, type HeadGuard } from "./commit-script.ts";
 import type { SnapshotStore } from "./store.ts";
 
 /** A GET that tells a key of another type from one that is not there, where Redis' own would only fail. */
-const READ_SCRIPT = `
+export const READ_SCRIPT = `
 local type = redis.call('TYPE', KEYS[1])['ok']
 if type == 'none' then return { 'none' } end
 if type ~= 'string' then return { 'foreign' } end
@@ -30,7 +30,7 @@ export async function readText(store: SnapshotStore, key: string): Promise<Store
  * The texts under KEYS, in order, for as many keys as their bytes stay within ARGV[1] (the first always): "" where there
  * is none.
  */
-const READ_MANY_SCRIPT = `
+export const READ_MANY_SCRIPT = `
 local texts, bytes = {}, 0
 for i = 1, #KEYS do
   local text = ''
