@@ -33,6 +33,8 @@ test("only the last look counts, and whoever was not to be asked in it has not c
   const last = agreed(has(1)).filter((one) => one.type === "state" && one.of !== "node");
   const [violation] = convergence.check([...start, state("node", 50_000 - LOOK_MS - 1, has(1)), ...last]);
   expect(violation?.what).toContain("node could not be asked any more");
+  const stall = { type: "stall", from: 46_000, to: 46_001 } as const;
+  expect(convergence.check([...start, state("node", 50_000 - LOOK_MS - 1, has(1)), stall, ...last])).toEqual([]);
 });
 
 test("agreement that comes too long after the last fault is a violation", () => {

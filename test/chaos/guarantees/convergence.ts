@@ -2,6 +2,7 @@ import type { At, InstanceEvent, RunSettings, StateEvent, WriteEvent } from "../
 import { defineGuarantee, type Accuse } from "./define.ts";
 import { departuresOf } from "./departures.ts";
 import { crashMs, heldMs } from "./no-ghosts.ts";
+import { overlapMs } from "./spans.ts";
 import { settleMs } from "./trouble.ts";
 import type { Chronicle, View } from "./view.ts";
 import { second, written } from "./words.ts";
@@ -23,14 +24,16 @@ export const convergence = defineGuarantee(
     const etcd = latest.get("etcd");
     if (!etcd) return 0;
     const lookedAt = Math.max(...[...latest.values()].map(({ at }) => at));
+    // While this process stood still it could not ask either.
+    const isLate = ({ at }: StateEvent) => lookedAt - at - overlapMs(view.stalls, at, lookedAt) > LOOK_MS;
     let judged = 0;
     for (const state of latest.values()) {
       judged++;
-      if (state.at < lookedAt - LOOK_MS) {
+      if (isLate(state)) {
         accuse(`${state.of} could not be asked any more after ${second(state.at)}, until ${second(lookedAt)}.`, [
           { ...state, services: {} },
         ]);
-      } else if (state !== etcd) judgePair(etcd, state, accuse);
+      } else if (state !== etcd && !isLate(etcd)) judgePair(etcd, state, accuse);
     }
     judgeTime(view, etcd, accuse);
     for (const chronicles of view.chronicles.values()) {
@@ -61,10 +64,10 @@ function judgePair(etcd: StateEvent, other: StateEvent, accuse: Accuse): void {
 }
 
 /** Whoever runs the fleet looks until all agree: when that was is when the last states were taken. */
-function judgeTime({ settings, faults }: View, etcd: StateEvent, accuse: Accuse): void {
+function judgeTime({ settings, faults, stalls }: View, etcd: StateEvent, accuse: Accuse): void {
   const last = faults.toSorted((a, b) => a.to - b.to).at(-1);
   if (!last || last.to === Infinity) return;
-  const tookMs = etcd.at - last.to;
+  const tookMs = etcd.at - last.to - overlapMs(stalls, last.to, etcd.at);
   if (tookMs <= convergenceMs(settings) + LOOK_MS) return;
   accuse(`All agreed only at ${second(etcd.at)}, ${second(tookMs)} after the last fault.`, [
     last.event,

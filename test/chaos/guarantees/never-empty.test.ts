@@ -24,6 +24,23 @@ test("an isolate that has shown the instance may not lose it, also sooner", () =
   expect(neverEmpty.check([...start, sight, read(1011, { ...empty, life: 2 })])).toEqual([]);
 });
 
+test("what an isolate has shown, a client need not know, nor the other way round", () => {
+  const client = { by: "client", reader: "sdk" } as const;
+  expect(neverEmpty.check([...start, read(1000), read(1011, { ...empty, ...client })])).toEqual([]);
+  expect(neverEmpty.check([...start, read(1000, client), read(1011, empty)])).toEqual([]);
+  expect(neverEmpty.check([...start, read(1000, client), read(1011, { ...empty, ...client, life: 2 })])).toHaveLength(
+    1,
+  );
+});
+
+test("to have shown it as what it was registered as before is none", () => {
+  const again = [...start, write("deregister", 8000), up(8100), write("register", 8200, { generation: 2 })];
+  const gone = read(8400, empty);
+  expect(neverEmpty.check([...again, read(8300), gone])).toEqual([]);
+  const sight = read(8300, { instances: { "web-0": { status: "up", generation: 2 } } });
+  expect(neverEmpty.check([...again, sight, gone])).toHaveLength(1);
+});
+
 test("only unhealthy ones are none, one that is suspect is one, and not found is none", () => {
   const told = (status: string) => read(9000, { instances: { "web-0": { status, generation: 1 } } });
   expect(neverEmpty.check([...start, told("suspect")])).toEqual([]);

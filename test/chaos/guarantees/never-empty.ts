@@ -41,15 +41,15 @@ export const neverEmpty = defineGuarantee(
       witnesses.set(service, own);
     }
     const unhealthy = afterStalls(view);
-    /** By resolver's life, the first answer that had the instance, of each presence. */
+    /** By who holds it, the first answer that had the instance, of each presence. */
     const seen = new Map<Witness, Map<string, ReadEvent>>();
     let judged = 0;
     for (const read of view.reads.toSorted((a, b) => a.from - b.from)) {
-      const life = `${read.resolver} ${read.life}`;
+      const holder = holderOf(read);
       for (const witness of witnesses.get(read.service) ?? []) {
         if (read.from < witness.from || read.to > witness.to) continue;
         // What an event of a stream tells was sent before it came, nobody knows how long: time alone tells it to be wrong.
-        const sight = read.by === "stream" ? undefined : seen.get(witness)?.get(life);
+        const sight = read.by === "stream" ? undefined : seen.get(witness)?.get(holder);
         const isKnown = read.from > knownFrom(view, witness, read.resolver);
         if (isKnown || (sight && sight.to < read.from)) {
           judged++;
@@ -63,16 +63,22 @@ export const neverEmpty = defineGuarantee(
             break;
           }
         }
-        const status = read.instances?.[witness.instance]?.status;
-        if (status === undefined || !isServed(status)) continue;
-        const earliest = seen.get(witness)?.get(life);
+        const told = read.instances?.[witness.instance];
+        // What it was registered as before may still be shown, and says nothing of this registration.
+        if (!told || !isServed(told.status) || told.generation < witness.registration.generation) continue;
+        const earliest = seen.get(witness)?.get(holder);
         if (earliest && earliest.to <= read.to) continue;
-        seen.set(witness, (seen.get(witness) ?? new Map<string, ReadEvent>()).set(life, read));
+        seen.set(witness, (seen.get(witness) ?? new Map<string, ReadEvent>()).set(holder, read));
       }
     }
     return judged;
   },
 );
+
+/** Whoever has shown an instance holds it: an isolate for all who ask it, a client for itself. */
+function holderOf({ by, reader: name, resolver, life }: ReadEvent): string {
+  return by === "client" ? name : `${resolver} ${life}`;
+}
 
 /** Its registration has had a stretch of time without trouble to get everywhere, also into a replica. */
 function knownFrom(view: View, witness: Witness, resolver: string): At {

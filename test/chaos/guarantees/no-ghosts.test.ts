@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { crashMs, heldMs, leaseEndMs, noGhosts } from "./no-ghosts.ts";
+import { CLIENT_PAUSE_MS, crashMs, heldMs, leaseEndMs, noGhosts } from "./no-ghosts.ts";
 import { settleMs, TO_EDGE_MS } from "./trouble.ts";
 import { crashed, fault, read, run, SETTINGS, unknown, up, write } from "./story.ts";
 
@@ -73,6 +73,14 @@ test("a fault of an agent does delay the end of what crashed there", () => {
   const bound = 20_000 + settleMs(SETTINGS) + crashMs(SETTINGS);
   expect(noGhosts.check([...broken, read(bound)])).toEqual([]);
   expect(noGhosts.check([...broken, read(bound + 1)])).toHaveLength(1);
+});
+
+test("a client whose process stood still tells what it held, for as long as it asks nobody", () => {
+  const client = { by: "client", reader: "sdk", stale: true } as const;
+  const stall = { type: "stall", from: 7000, to: 8000 } as const;
+  expect(noGhosts.check([...start, deregistered, stall, read(8000 + CLIENT_PAUSE_MS, client)])).toEqual([]);
+  expect(noGhosts.check([...start, deregistered, stall, read(8001 + CLIENT_PAUSE_MS, client)])).toHaveLength(1);
+  expect(noGhosts.check([...start, deregistered, stall, read(7500)])).toHaveLength(1);
 });
 
 test("an answer without it is counted as judged once it must be gone for good", () => {

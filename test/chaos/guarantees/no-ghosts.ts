@@ -1,7 +1,7 @@
 import type { At, ReadEvent, RunSettings } from "../history/event.ts";
 import { defineGuarantee } from "./define.ts";
 import { departuresOf, type Departure } from "./departures.ts";
-import { calmFrom } from "./spans.ts";
+import { calmFrom, touching } from "./spans.ts";
 import { anyTrouble, mayHaveForgotten, TO_EDGE_MS, troubleOf } from "./trouble.ts";
 import type { View } from "./view.ts";
 import { reader, second } from "./words.ts";
@@ -24,6 +24,9 @@ export const heldMs = (settings: RunSettings) => PROBE_ROUNDS * roundMs(settings
 export const crashMs = (settings: RunSettings) =>
   WRITE_MS_MAX + Math.max(INSTANCE_TTL_MS_MAX, leaseEndMs(settings)) + TO_EDGE_MS;
 
+/** A client whose process stood still has met a timeout, and asks nobody for as long as this. */
+export const CLIENT_PAUSE_MS = 10_000;
+
 interface Ghost {
   readonly departure: Departure;
   /** By resolver and status: from when on no answer may have it. */
@@ -44,6 +47,7 @@ export const noGhosts = defineGuarantee(
     }
     let judged = 0;
     for (const read of view.reads) {
+      if (read.by === "client" && touching(view.stalls, read.from - CLIENT_PAUSE_MS, read.to)) continue;
       for (const [instance, departed] of ghosts.get(read.service) ?? []) {
         const ghost = departed.findLast(({ departure: { at } }) => at < read.from);
         if (!ghost || read.to >= ghost.departure.until || !read.instances) continue;
