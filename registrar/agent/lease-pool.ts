@@ -78,6 +78,8 @@ export interface LeasePoolOptions {
 export interface LeasePool {
   /** A slot for `key` on an open lease of the namespace, or on a new one. Rejects with an EtcdError. */
   acquire(namespace: string, key: string): Promise<PoolLease>;
+  /** A slot for each of `keys` on one open lease of the namespace; undefined where none has room for all of them. */
+  join(namespace: string, keys: readonly string[]): PoolLease | undefined;
   /**
    * A new lease with `keys` as its members. `firstWrite` writes the sentinel, with whatever goes along in the same
    * transaction, and returns the transaction's revision, or 0 when the outcome is unknown. When it rejects, the lease is
@@ -307,6 +309,15 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
       if (!opening || opening.keys.length >= INSTANCES_PER_LEASE_MAX) return await openFor(namespace, key);
       opening.keys.push(key);
       return await opening.lease;
+    },
+
+    join(namespace, keys) {
+      for (const lease of roomy.get(namespace) ?? []) {
+        if (lease.members.size + keys.length > INSTANCES_PER_LEASE_MAX) continue;
+        for (const key of keys) addMember(lease, key);
+        return lease;
+      }
+      return undefined;
     },
 
     open,

@@ -30,8 +30,9 @@ export interface RecoveryOptions {
 }
 
 /**
- * Puts instances whose lease has ended again under new leases, a whole lease in one transaction. It goes on, with
- * backoff, until each one is written, has moved, or is no longer held; etcd may be away for as long as it likes.
+ * Puts instances whose lease has ended again, under one that has room or a new one, up to a whole lease in one
+ * transaction. It goes on, with backoff, until each one is written, has moved, or is no longer held; etcd may be away for
+ * as long as it likes.
  */
 export interface Recovery {
   add(namespace: string, keys: Iterable<string>): void;
@@ -95,7 +96,12 @@ export function createRecovery(options: RecoveryOptions): Recovery {
     );
     for (const [lease, on] of uncertain) if (lease) await putOnceMore(lease, on);
     const lost = instances.filter(({ position }) => position.type === "lost");
-    if (lost.length > 0) await putUnderNewLease(namespace, lost);
+    if (lost.length === 0) return;
+    // After a start instances are heard of one by one: a lease for each would stay for as long as they do.
+    const keysLost = lost.map(({ key }) => key);
+    const lease = pool.join(namespace, keysLost);
+    if (lease) await putUnder(lease, lost);
+    else await putUnderNewLease(namespace, lost);
   }
 
   async function putUnderNewLease(namespace: string, instances: readonly Held[]): Promise<void> {
@@ -131,6 +137,10 @@ export function createRecovery(options: RecoveryOptions): Recovery {
     await writes.fence(lease);
     // With its lease lost they are here again, as lost ones.
     if (lease.state !== "open") return;
+    await putUnder(lease, instances);
+  }
+
+  async function putUnder(lease: PoolLease, instances: readonly Held[]): Promise<void> {
     for (const held of instances) {
       held.position = { type: "uncertain", lease, sentinelRevision: lease.sentinelRevision };
     }
