@@ -38,18 +38,14 @@ export async function startCluster(
   for (let index = 0; index < MEMBERS; index++) {
     addresses.push({ name: `etcd-${index}`, peerPort: await ports.claimAny() });
   }
-  const members: Made[] = [];
-  const pidOf = (name: string) => {
-    const member = members.find((one) => one.name === name);
-    return member && member.state() !== "gone" ? member.pid() : undefined;
-  };
-  const peers = await startPeerLines(context, addresses, pidOf);
+  const peers = await startPeerLines(context, addresses);
   onClose(() => peers.close());
-  const urlOfPeer = (name: string) => `http://127.0.0.1:${peers.portOf(name)}`;
-  const cluster = addresses.map(({ name }) => `${name}=${urlOfPeer(name)}`).join(",");
+  const cluster = addresses.map(({ name }) => `${name}=${peers.urlOf(name)}`).join(",");
+  const members: Made[] = [];
   for (const { name, peerPort } of addresses) {
-    const membership = { name, peerUrl: urlOfPeer(name), cluster };
-    members.push(await makeMember(context, binary, membership, peerPort));
+    const started = { ...binary, env: { ...binary.env, ...peers.environmentOf(name) } };
+    const membership = { name, peerUrl: peers.urlOf(name), cluster };
+    members.push(await makeMember(context, started, membership, peerPort));
   }
 
   await Promise.all(members.map((member) => member.start()));

@@ -1,4 +1,4 @@
-import { createServer as createHttpServer, get } from "node:http";
+import { Agent, createServer, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
 import { createPorts } from "../../../dev/ports.ts";
@@ -7,10 +7,9 @@ import { systemRandom } from "../../../kernel/random.ts";
 import type { Context } from "./context.ts";
 import { startPeerLines } from "./peers.ts";
 
-it("what a member sends to another goes over the line of the two, whether or not it says who it is", async () => {
-  const server = createHttpServer((_request, response) => response.end("answered"));
-  await new Promise<void>((resolve) => server.listen({ host: "127.0.0.1", port: 0 }, resolve));
-  const { port: peerPort } = server.address() as AddressInfo;
+const BODY = "x".repeat(100_000);
+
+it("what a member sends to another goes over the line of the two, request by request, and nowhere else", async () => {
   const context: Context = {
     options: { dir: "unused" },
     dir: "unused",
@@ -20,29 +19,51 @@ it("what a member sends to another goes over the line of the two, whether or not
     lines: [],
     say: () => undefined,
   };
-  const members = ["etcd-0", "etcd-1", "etcd-2"].map((name) => ({ name, peerPort }));
-  // This process is member 1; the others do not run.
-  const peers = await startPeerLines(context, members, (name) => (name === "etcd-1" ? process.pid : undefined));
+  const servers: Server[] = [];
+  const members = [];
+  for (const name of ["etcd-0", "etcd-1", "etcd-2"]) {
+    const server = createServer(async (asked, answer) => {
+      let bytes = 0;
+      for await (const chunk of asked) bytes += (chunk as Buffer).byteLength;
+      answer.end(`${name} ${asked.url} ${bytes}`);
+    });
+    await new Promise<void>((resolve) => server.listen({ host: "127.0.0.1", port: 0 }, resolve));
+    servers.push(server);
+    members.push({ name, peerPort: (server.address() as AddressInfo).port });
+  }
+  const peers = await startPeerLines(context, members);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   onTestFinished(async () => {
+    agent.destroy();
     await Promise.all(context.lines.map(({ proxy }) => proxy.close()));
     await peers.close();
-    server.closeAllConnections();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const server of servers) server.closeAllConnections();
+    await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+    context.ports.release();
   });
-  const ask = (headers: Record<string, string>) =>
+  /** As Go sends to a proxy: one connection for whoever is asked, as long as it may be kept. */
+  const send = (from: string, to: string, path: string) =>
     new Promise<string>((resolve) => {
-      get({ port: peers.portOf("etcd-0"), host: "127.0.0.1", agent: false, headers }, (response) => {
-        response.on("data", (chunk: Buffer) => resolve(chunk.toString()));
-      }).on("error", ({ message }) => resolve(message));
+      const { hostname, port } = new URL(peers.environmentOf(from)["HTTP_PROXY"] ?? "");
+      const sent = request({ agent, hostname, port, method: "POST", path: `${to}${path}` }, (answer) => {
+        let text = "";
+        answer.on("data", (chunk: Buffer) => (text += chunk.toString()));
+        answer.on("end", () => resolve(text));
+      });
+      sent.on("error", () => resolve("failed"));
+      sent.end(BODY);
     });
-  const line = context.lines.find(({ name }) => name === "etcd-1>etcd-0");
+  const url = (name: string) => peers.urlOf(name);
+  const refuse = (name: string, on: boolean) => context.lines.find((line) => line.name === name)?.proxy.refuse(on);
 
-  expect(await ask({})).toBe("answered");
-  expect(await ask({ "X-Server-From": "a1b2" })).toBe("answered");
-  await line?.proxy.refuse(true);
-  expect(await ask({})).toMatch(/ECONNRESET|socket hang up/);
-  expect(await ask({ "X-Server-From": "a1b2" })).toMatch(/ECONNRESET|socket hang up/);
-  await line?.proxy.refuse(false);
-  expect(await ask({ "X-Server-From": "a1b2" })).toBe("answered");
-  expect(context.lines.map(({ name }) => name)).toHaveLength(6);
+  expect(context.lines).toHaveLength(6);
+  expect(await send("etcd-0", url("etcd-1"), "/raft?a=b")).toBe(`etcd-1 /raft?a=b ${BODY.length}`);
+  expect(await send("etcd-0", url("etcd-2"), "/leases")).toBe(`etcd-2 /leases ${BODY.length}`);
+  await refuse("etcd-0>etcd-2", true);
+  expect(await send("etcd-0", url("etcd-2"), "/raft")).toBe("failed");
+  expect(await send("etcd-0", url("etcd-1"), "/raft")).toContain("etcd-1");
+  expect(await send("etcd-1", url("etcd-2"), "/raft")).toContain("etcd-2");
+  await refuse("etcd-0>etcd-2", false);
+  expect(await send("etcd-0", url("etcd-2"), "/raft")).toContain("etcd-2");
+  expect(await send("etcd-0", "http://0.0.0.0:1", "/raft")).toBe("failed");
 });
