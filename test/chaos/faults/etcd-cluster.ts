@@ -4,7 +4,7 @@ import { choose, shuffled } from "./draw.ts";
 import { elected } from "./etcd-elected.ts";
 import type { Fault } from "./fault.ts";
 import { repeat } from "./repeat.ts";
-import { isMemberLine } from "./lines.ts";
+import { isMemberLine } from "./line-names.ts";
 
 const quorumKill: Fault = {
   name: "etcd-quorum-kill",

@@ -1,7 +1,7 @@
 import type { EtcdCluster } from "../fleet/fleet.ts";
 import { base64, createEtcdAdmin, EtcdRefusal, type EtcdAdmin } from "./etcd-admin.ts";
 import type { Fault } from "./fault.ts";
-import { isRegistrarEtcdLine } from "./lines.ts";
+import { isRegistrarEtcdLine } from "./line-names.ts";
 import { repeat } from "./repeat.ts";
 
 /** Of ours alone: no registrar follows or may read what is below. */
