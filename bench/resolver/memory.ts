@@ -10,7 +10,7 @@ import { serviceName } from "../support/workload.ts";
 import { bundleConstant, type ResolverBundle } from "./bundles.ts";
 import { constantOf } from "./constant-of.ts";
 import { CALLER_HEADERS, startEdgeStore, type EdgeStore } from "./edge.ts";
-import { heapOf, type Heap } from "./inspector.ts";
+import { COLLECT_ALL, heapOf, type Heap } from "./inspector.ts";
 import { allAnswered, holdAll, lookupsOf } from "./requests.ts";
 import type { Load } from "./tasks/load.ts";
 import { startWorkerd, type Workerd } from "./workerd.ts";
@@ -18,11 +18,6 @@ import { startWorkerd, type Workerd } from "./workerd.ts";
 const MB = 1_000_000;
 /** What an isolate has on Workers. */
 const ISOLATE_MB_MAX = 128;
-/**
- * Each collection is of the whole heap, and one comes after every few megabytes: so little that is let go of is
- * counted. The inspector of workerd does not collect when it is asked to.
- */
-const COLLECT_ALL = ["--gc-global", "--max-semi-space-size=8"];
 const START_MS_MAX = 20_000;
 
 interface Scale {

@@ -18,8 +18,9 @@ export type QuantityName = keyof typeof QUANTITIES;
 export const QUANTITIES = {
   // What allocators have had once they seldom give back, and how much of it is in use changes: a tenth is their business.
   rss: { title: "memory", unit: "MB", tolerance: { part: 0.1, floor: 12 } },
-  // After a full collection (heap-probe.ts) only what is reachable is left: that is the number a leak cannot hide from.
-  heap: { title: "Node's heap", unit: "MB", tolerance: { part: 0.05, floor: 1 } },
+  // After a full collection only what is reachable is left: that is the number a leak cannot hide from. The Worker's has a
+  // few megabytes of garbage in it at most.
+  heap: { title: "heap", unit: "MB", tolerance: { part: 0.05, floor: 1 } },
   // Pools of connections hold a few more or less; a leak of one a minute is found within ten.
   handles: { title: "descriptors", unit: "", tolerance: { part: 0.1, floor: 6 } },
   sockets: { title: "sockets", unit: "", tolerance: { part: 0.1, floor: 6 } },

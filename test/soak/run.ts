@@ -1,10 +1,13 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { COLLECT_ALL } from "../../bench/resolver/inspector.ts";
+import { findFreePort } from "../../dev/ports.ts";
 import { sleep, type Clock } from "../../kernel/clock.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Fleet } from "../chaos/fleet/fleet.ts";
 import { startFleet } from "../chaos/fleet/start.ts";
+import { convergenceMs } from "../chaos/guarantees/convergence.ts";
 import { watchCommits } from "../chaos/history/commits.ts";
 import type { HistoryEvent, Phase, RunEvent } from "../chaos/history/event.ts";
 import { createRecorder, type Recorder } from "../chaos/history/recorder.ts";
@@ -22,7 +25,6 @@ const CHANGES_PER_SECOND = 1.5;
 const READS_PER_SECOND = 40;
 /** Without lookups, and with nothing else, so that etcd's counts can be held against each other. */
 const QUIET_MS = 10_000;
-const SETTLED_WITHIN_MS = 60_000;
 const LOOK_EVERY_MS = 1000;
 /** In which the last samples are taken. */
 const END_MS = 3000;
@@ -59,6 +61,7 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
   mkdirSync(heapDir);
   const everyMs = Math.max(READ_EVERY_MS_MIN, (options.minutes * 60_000) / READINGS);
   const recorder = createRecorder({ path: join(dir, "history.jsonl"), clock });
+  const inspectorPort = await findFreePort(options.random);
   const fleet = await startFleet({
     dir: join(dir, "fleet"),
     // Whoever made the folder removes it, or looks at the logs.
@@ -70,11 +73,13 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
         env: { [HEAP_DIR_VARIABLE]: heapDir, [HEAP_EVERY_MS_VARIABLE]: String(everyMs) },
       },
     ],
+    // What the Worker has let go of would else be in its memory for as long as V8 has room: hours, at this rate.
+    workerd: { v8Flags: COLLECT_ALL, inspectorPort },
     say: options.say,
     signal: options.signal,
   });
   try {
-    return await soakFleet(options, { fleet, recorder, heapDir, everyMs });
+    return await soakFleet(options, { fleet, recorder, heapDir, inspectorPort, everyMs });
   } finally {
     recorder.close();
     await fleet.close();
@@ -85,12 +90,13 @@ interface Stage {
   readonly fleet: Fleet;
   readonly recorder: Recorder;
   readonly heapDir: string;
+  readonly inspectorPort: number;
   readonly everyMs: number;
 }
 
 async function soakFleet(
   { minutes, seed, clock, random, signal, say }: SoakOptions,
-  { fleet, recorder, heapDir, everyMs }: Stage,
+  { fleet, recorder, heapDir, inspectorPort, everyMs }: Stage,
 ): Promise<Soaked> {
   const versions = { etcd: fleet.etcd.version, node: process.versions.node };
   const run: RunEvent = { type: "run", seed, minutes, versions, settings: fleet.settings };
@@ -108,10 +114,10 @@ async function soakFleet(
   const stopStalls = watchStalls(recorder, clock);
   const stopSamples = startSamples(fleet, recorder, clock);
   const stopCommits = watchCommits(fleet.redis.servers, recorder, clock);
-  const sampler = startSampler({ fleet, heapDir, everyMs, at: () => recorder.at(), clock });
+  const sampler = startSampler({ fleet, heapDir, inspectorPort, everyMs, at: () => recorder.at(), clock });
 
   async function agreed(): Promise<void> {
-    const deadline = clock.monotonic() + SETTLED_WITHIN_MS;
+    const deadline = clock.monotonic() + convergenceMs(fleet.settings);
     while (!signal.aborted && (instances.unsettled().length > 0 || !(await states.look()).agree)) {
       if (clock.monotonic() > deadline) throw new Error("etcd, Redis and resolvers do not come to have the same");
       await sleep(clock, LOOK_EVERY_MS, signal);

@@ -1,11 +1,16 @@
+import { heapOf } from "../../bench/resolver/inspector.ts";
 import { memoryOf } from "../../bench/support/usage.ts";
 import { sleep, type Clock } from "../../kernel/clock.ts";
+import { within } from "../../kernel/deadline.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { Fleet } from "../chaos/fleet/fleet.ts";
 import type { At } from "../chaos/history/event.ts";
 import { sumSamples } from "../support/prometheus.ts";
 import { readHeap } from "./heap-file.ts";
 import type { QuantityName } from "./quantities.ts";
+
+/** What does not answer must not keep the others from being read. */
+const READING_MS_MAX = 5000;
 
 /** What a history has no place for: only a soak looks at it. */
 export interface Reading {
@@ -26,13 +31,15 @@ export interface Sampler {
 export interface SamplerOptions {
   readonly fleet: Pick<Fleet, "etcd" | "redis" | "processes">;
   readonly heapDir: string;
+  /** Of the workerd that runs the Worker. */
+  readonly inspectorPort: number;
   readonly everyMs: number;
   readonly at: () => At;
   readonly clock: Clock;
 }
 
-/** Reads, at intervals, the heaps of Node, the databases of etcd and the memory of Redis. */
-export function startSampler({ fleet, heapDir, everyMs, at, clock }: SamplerOptions): Sampler {
+/** Reads, at intervals, the heaps of Node and of the Worker, the databases of etcd and the memory of Redis. */
+export function startSampler({ fleet, heapDir, inspectorPort, everyMs, at, clock }: SamplerOptions): Sampler {
   const readings: Reading[] = [];
   const leftOut = new Map<string, number>();
   const stopped = new AbortController();
@@ -43,7 +50,7 @@ export function startSampler({ fleet, heapDir, everyMs, at, clock }: SamplerOpti
 
   /** What does not answer in time has no reading in this round; with too few of them the verdict is that nothing was measured. */
   async function attempt(reading: () => Promise<void>): Promise<void> {
-    await reading().catch((error: unknown) => {
+    await within(clock, READING_MS_MAX, "a reading", reading()).catch((error: unknown) => {
       const why = messageOf(error);
       leftOut.set(why, (leftOut.get(why) ?? 0) + 1);
     });
@@ -69,7 +76,11 @@ export function startSampler({ fleet, heapDir, everyMs, at, clock }: SamplerOpti
         note(server.name, "keys", Number(await server.cli("DBSIZE")));
       }),
     );
-    await Promise.all([...members, ...servers]);
+    const worker = attempt(async () => {
+      const { usedBytes, outsideBytes } = await heapOf(inspectorPort);
+      note("worker", "heap", (usedBytes + outsideBytes) / 1e6);
+    });
+    await Promise.all([...members, ...servers, worker]);
   }
 
   async function run(): Promise<void> {

@@ -132,7 +132,7 @@ it("a slope is that of a line, however many points it has, and in whatever steps
 it("a verdict tells what, of whom, how much and what would be allowed", () => {
   const [verdict] = judge([{ process: "agent-0", quantity: "heap", points: hour((minute) => 20 + minute) }], 0, RUN);
   expect(verdict && tellVerdict(verdict)).toMatch(
-    /^agent-0, Node's heap: GROWS at 54\.9 MB, \+50 MB over all, \+24\.8 MB in the second half; 2\.75 MB allowed\.$/,
+    /^agent-0, heap: GROWS at 54\.9 MB, \+50 MB over all, \+24\.8 MB in the second half; 2\.75 MB allowed\.$/,
   );
 });
 

@@ -42,6 +42,12 @@ export interface FleetOptions {
   readonly nodeImports?: readonly NodeImports[];
   /** The path of a bundled Worker. Left out, it is built as it would be deployed. */
   readonly workerScript?: string;
+  /** Of the workerd that runs it, for whoever measures its memory. */
+  readonly workerd?: {
+    readonly v8Flags?: readonly string[];
+    /** Where V8's inspector is to listen; nowhere, without. */
+    readonly inspectorPort?: number;
+  };
   readonly onLife?: (change: LifeChange) => void;
   /** Told each step, one line each. */
   readonly say?: (line: string) => void;

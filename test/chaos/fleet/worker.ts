@@ -47,6 +47,8 @@ export async function makeWorker(context: Context, scripts: WorkerScripts, given
   const cwd = join(runDir, name);
   mkdirSync(cwd, { recursive: true });
   const env = { ...given, ...options.env?.resolver };
+  const { v8Flags = [], inspectorPort } = options.workerd ?? {};
+  const inspector = inspectorPort === undefined ? [] : ["--inspector-addr", `127.0.0.1:${inspectorPort}`];
   const config = join(cwd, "worker.capnp");
   // Absolute paths would mean something else to Cap'n Proto.
   const path = (script: string) => relative(cwd, script);
@@ -61,6 +63,7 @@ export async function makeWorker(context: Context, scripts: WorkerScripts, given
       ],
       colo: path(scripts.colo),
       variables: Object.keys(env),
+      v8Flags,
     }),
   );
   const logFile = join(runDir, `${name}.log`);
@@ -69,7 +72,8 @@ export async function makeWorker(context: Context, scripts: WorkerScripts, given
     kind: "resolver",
     url,
     logFile,
-    launch: () => startChild({ name, command: workerdCommand(), args: ["serve", config], env, cwd, logFile, clock }),
+    launch: () =>
+      startChild({ name, command: workerdCommand(), args: ["serve", config, ...inspector], env, cwd, logFile, clock }),
     probe: () => whyNotAsked(`${url}/healthz`),
   });
 }
