@@ -86,6 +86,7 @@ export function createKeeper(options: KeeperOptions): Keeper {
   let generation = 0;
   let answersOwed = 0;
   let listening = false;
+  let closed = false;
   let life = new AbortController();
   let wake = new AbortController();
   let living: Promise<void> = Promise.resolve();
@@ -116,7 +117,8 @@ export function createKeeper(options: KeeperOptions): Keeper {
       );
     const to = recorder.at();
     const asked = { operation, agent: agent.name, service, instance, generation, from, to };
-    recorder.record({ type: "write", ...asked, ...outcome });
+    // Cut off by the end of the run, and not by a crash: it has no outcome to tell.
+    if (!closed) recorder.record({ type: "write", ...asked, ...outcome });
     const known = "status" in outcome && outcome.status < 500 ? outcome.status : undefined;
     answersOwed = known === undefined ? ANSWERS_AFTER_DOUBT : Math.max(0, answersOwed - 1);
     return known;
@@ -243,6 +245,7 @@ export function createKeeper(options: KeeperOptions): Keeper {
     },
     async close() {
       await turn;
+      closed = true;
       await end();
     },
   };

@@ -19,6 +19,9 @@ export function createStreamReader(options: Omit<ReaderOptions, "services"> & { 
   const { name, service, resolver, token, recorder, answers, clock, random } = options;
   const reads = { ...options, services: [service] };
 
+  /** Of the last event, from which a broken stream is taken up. */
+  let last: string | undefined;
+
   function take({ event, data = "" }: EventBlock): void {
     const begun = beginRead(reads, "stream", service);
     const read = { ...begun, to: begun.from };
@@ -31,18 +34,18 @@ export function createStreamReader(options: Omit<ReaderOptions, "services"> & { 
   }
 
   /** One connection, until it ends. Rejects where it does not end as the protocol has it. */
-  async function follow(agent: Agent, lastEventId: string | undefined, stop: AbortSignal): Promise<string | undefined> {
+  async function follow(agent: Agent, stop: AbortSignal): Promise<void> {
     const silence = new AbortController();
     const cut = () => silence.abort(new Error(`silent for ${SILENCE_MS_MAX} ms`));
     let cancel = clock.after(SILENCE_MS_MAX, cut);
     const signal = AbortSignal.any([stop, silence.signal]);
-    let last = lastEventId;
+    let answer: IncomingMessage | undefined;
     try {
       const headers = { accept: "text/event-stream", authorization: `Bearer ${token}` };
       const url = `${resolver.url}/v1/services/${service}/watch`;
       const resumed = last === undefined ? {} : { "last-event-id": last };
       const call = { method: "GET", url, headers: { ...headers, ...resumed }, timeoutMs: SILENCE_MS_MAX, signal };
-      const answer: IncomingMessage = await open(agent, call);
+      answer = await open(agent, call);
       if (answer.statusCode !== 200) throw new Error(`answered ${answer.statusCode}`);
       answer.setEncoding("utf8");
       const blocks = createEventBlocks();
@@ -54,11 +57,12 @@ export function createStreamReader(options: Omit<ReaderOptions, "services"> & { 
           last = block.event === WATCH_EVENTS.unknown ? undefined : (block.id ?? last);
         }
       }
-      return last;
     } catch (error) {
       throw silence.signal.aborted ? silence.signal.reason : error;
     } finally {
       cancel();
+      // An answer that is not read to its end keeps its connection open.
+      answer?.destroy();
     }
   }
 
@@ -66,11 +70,10 @@ export function createStreamReader(options: Omit<ReaderOptions, "services"> & { 
     name,
     async run(stop) {
       const agent = new Agent();
-      let last: string | undefined;
       while (!stop.aborted) {
         const begun = beginRead(reads, "stream", service);
         try {
-          last = await follow(agent, last, stop);
+          await follow(agent, stop);
         } catch (error) {
           if (!stop.aborted) recorder.record({ ...begun, to: recorder.at(), error: messageOf(error) });
         }
