@@ -175,7 +175,8 @@ function schemaOf(text: string): number | undefined {
   try {
     const json: unknown = JSON.parse(openDocument(text).document);
     const schema = typeof json === "object" && json !== null && "schema" in json ? json.schema : undefined;
-    return typeof schema === "number" ? schema : undefined;
+    // What no build numbers its schemas by tells of no newer one: we would leave it there, and publish nothing, for ever.
+    return Number.isSafeInteger(schema) ? Number(schema) : undefined;
   } catch {
     return undefined;
   }

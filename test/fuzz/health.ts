@@ -13,6 +13,8 @@ const LEVEL_ERROR = 50;
 /** How the stack was before it was fuzzed. */
 export interface Before {
   readonly memoryMb: ReadonlyMap<string, number>;
+  /** What has been told of the logs is not told again. */
+  readonly told: Set<string>;
 }
 
 /** Registers the canary, and waits until both resolvers answer it. */
@@ -30,7 +32,7 @@ export async function settle(stack: FuzzStack): Promise<Before> {
   for (const target of [resolver, worker]) {
     await until("the canary is answered", async () => (await canaryFault(target)) === undefined);
   }
-  return { memoryMb: new Map(SURFACE_NAMES.map((name) => [name, memoryMb(stack[name].pid)])) };
+  return { memoryMb: new Map(SURFACE_NAMES.map((name) => [name, memoryMb(stack[name].pid)])), told: new Set() };
 }
 
 /** What is not as it was: who is not healthy, what has grown, what a log tells of a defect or of a secret. */
@@ -46,9 +48,10 @@ export async function faultsOf(stack: FuzzStack, before: Before): Promise<readon
     } catch (error) {
       faults.push(`${name} is gone or hangs: ${messageOf(error)}; ${target.log().slice(-2000)}`);
     }
-    const told = stack.secrets.some((secret) => target.log().includes(secret));
-    if (told) faults.push(`${name} has logged a secret`);
-    faults.push(...defectsIn(target.log()).map((line) => `${name} has logged a defect: ${line.slice(0, 1000)}`));
+    if (stack.secrets.some((secret) => target.log().includes(secret))) faults.push(`${name} has logged a secret`);
+    const defects = defectsIn(target.log()).filter((line) => !before.told.has(line));
+    for (const line of defects) before.told.add(line);
+    faults.push(...defects.map((line) => `${name} has logged a defect: ${line.slice(0, 1000)}`));
   }
   for (const name of ["resolver", "worker"] as const) {
     const fault = await canaryFault(stack[name]);

@@ -81,7 +81,7 @@ function broken(text: string): string {
 
 function versioned(valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
   return fc
-    .tuple(valid, fc.constantFrom("-1", "0", "1e999", '"1"', "null", "[1]", "0.5"))
+    .tuple(valid, fc.constantFrom("-1", "0", "1e999", '"1"', "null", "[1]", "1.5"))
     .map(([text, version]) => text.replace('"schema":1', `"schema":${version}`));
 }
 
@@ -131,9 +131,11 @@ async function recovered(
   shown: readonly string[],
 ): Promise<readonly Finding[]> {
   const service = `after-${seed}`;
-  const put = await fetch(`http://127.0.0.1:${registrar.port}/v1/services/${service}/instances/a`, {
+  const instance = `http://127.0.0.1:${registrar.port}/v1/services/${service}/instances/a`;
+  const authorization = `Bearer ${registrar.token}`;
+  const put = await fetch(instance, {
     method: "PUT",
-    headers: { authorization: `Bearer ${registrar.token}`, "content-type": "application/json" },
+    headers: { authorization, "content-type": "application/json" },
     body: JSON.stringify({ address: "127.0.0.1", port: 1, ttlSeconds: 3600 }),
   });
   try {
@@ -144,6 +146,7 @@ async function recovered(
         return (await fetch(`http://127.0.0.1:${port}/v1/services/${service}`, { headers })).status === 200;
       });
     }
+    await fetch(instance, { method: "DELETE", headers: { authorization } });
     return [];
   } catch (error) {
     const what = `${String(error)}\nafter\n${shown.slice(-20).join("\n")}`;

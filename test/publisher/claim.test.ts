@@ -98,6 +98,7 @@ describe("a claim", () => {
   it.each<[string, (head: string) => string]>([
     ["a revision nobody could count on from", (head) => head.replace(/"revision":\d+/, `"revision":${2 ** 53 - 1}`)],
     ["an epoch no publisher claims", (head) => head.replace(/"epoch":\d+/, `"epoch":${Date.now() + 10 * 86_400_000}`)],
+    ["a schema that no build has", (head) => head.replace('"schema":1', '"schema":1e999')],
     [
       "more changes than a ring holds",
       (head) => head.replace('"entries":[', `"entries":[${'[1,"x","added"],'.repeat(2000)}[1,"y","added"]`),

@@ -91,7 +91,11 @@ export function aRegistration(id: fc.Arbitrary<string> = aName): fc.Arbitrary<Re
   return fc.record(
     {
       id,
-      address: fc.oneof(fc.ipV4(), fc.ipV6(), fc.constantFrom("web-1.internal", "localhost", "a_b")),
+      address: fc.oneof(
+        fc.ipV4(),
+        fc.constantFrom("::1", "2001:db8::7", "fe80::1"),
+        fc.constantFrom("web-1.internal", "localhost", "a_b"),
+      ),
       port: fc.integer({ min: 1, max: 65_535 }),
       protocol: fc.constantFrom("http", "https", "grpc", "tcp", "x+y"),
       url: fc.constantFrom("https://example.com", "https://example.com:8443/a?b=c", "wss://a.example"),
