@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { sleep, type Clock } from "../../kernel/clock.ts";
 import type { Random } from "../../kernel/random.ts";
@@ -9,7 +10,7 @@ import type { Planned } from "./faults/fault.ts";
 import type { Fleet } from "./fleet/fleet.ts";
 import { startFleet } from "./fleet/start.ts";
 import { watchCommits } from "./history/commits.ts";
-import type { HistoryEvent, Phase, RunEvent } from "./history/event.ts";
+import type { FaultEvent, HistoryEvent, Phase, RunEvent } from "./history/event.ts";
 import { createRecorder, type Recorder } from "./history/recorder.ts";
 import { startSamples } from "./history/samples.ts";
 import { watchStalls } from "./history/stalls.ts";
@@ -61,12 +62,15 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   const historyFile = join(folder, "history.jsonl");
   const recorder = createRecorder({ path: historyFile, clock });
   const ends: (() => unknown)[] = [() => recorder.close()];
+  let run: RunEvent | undefined;
   try {
-    const run = await compose(options, recorder, ends);
+    run = await compose(options, recorder, ends);
     return { run, history: recorder.events, historyFile };
   } finally {
     // The last that was begun ends first: nobody asks what is gone.
     for (const end of ends.toReversed()) await end();
+    const isWanted = options.keepLogs || (run === undefined && !options.signal.aborted);
+    if (!isWanted) rmSync(join(folder, "fleet"), { recursive: true, force: true });
   }
 }
 
@@ -78,7 +82,8 @@ async function compose(options: ChaosOptions, recorder: Recorder, ends: (() => u
   say("starting the fleet");
   const fleet = await startFleet({
     dir: join(folder, "fleet"),
-    keep: options.keepLogs,
+    // Removed below, where the run was whole: of one that failed they say why.
+    keep: true,
     size: short ? "short" : "full",
     onLife: (change) => lives.onLife(change),
     say,
@@ -124,7 +129,7 @@ interface Parts {
 }
 
 async function phases(parts: Parts): Promise<void> {
-  const { options, fleet, recorder, schedule, instances, readers, lengths, random, prepared } = parts;
+  const { options, fleet, recorder, instances, readers, lengths, random, prepared } = parts;
   const { clock, say, signal } = options;
 
   function enter(phase: Phase): void {
@@ -147,28 +152,16 @@ async function phases(parts: Parts): Promise<void> {
   await warmUp(fleet, instances, lengths.warmUpMsMax, signal);
   readers.start();
   await sleep(clock, lengths.settleMs, signal);
-  await quiet();
+  // A broken build that shows in the phase of faults has no need of the others.
+  const isWhole = options.broken?.until !== "faults";
+  if (isWhole) await quiet();
 
   enter("faults");
   prepared?.faultsBegin();
   instances.startChanges();
-  const driving = runFaults(
-    {
-      fleet,
-      faults: FAULTS,
-      clock,
-      now: () => recorder.at(),
-      onFault(event) {
-        recorder.record(event);
-        say(`${event.to === undefined ? "begun" : "undone"}: ${event.name} on ${event.target}`);
-      },
-    },
-    schedule,
-    signal,
-  );
-  // Also where the last fault ends earlier: what is calm then is part of what was asked for.
-  await Promise.all([driving, sleep(clock, minutesOf(options) * 60_000, signal)]);
+  await strike(parts);
   instances.stopChanges();
+  if (!isWhole) return enter("end");
 
   enter("healed");
   const states = createStates({ fleet, recorder, services: instances.services, clock, random });
@@ -191,4 +184,21 @@ async function phases(parts: Parts): Promise<void> {
   await sleep(clock, lengths.endMs, signal);
   await readers.stop();
   signal.throwIfAborted();
+}
+
+/** Does the faults, and lets the calm that there may be after them pass, which is part of what was asked for. */
+async function strike({ options, fleet, recorder, schedule }: Parts): Promise<void> {
+  const { clock, say, signal } = options;
+  const done = new AbortController();
+  const calm = sleep(clock, minutesOf(options) * 60_000, AbortSignal.any([signal, done.signal]));
+  const onFault = (event: FaultEvent) => {
+    recorder.record(event);
+    say(`${event.to === undefined ? "begun" : "undone"}: ${event.name} on ${event.target}`);
+  };
+  try {
+    await runFaults({ fleet, faults: FAULTS, clock, now: () => recorder.at(), onFault }, schedule, signal);
+    await calm;
+  } finally {
+    done.abort();
+  }
 }

@@ -118,7 +118,7 @@ async function runOne(seed: number, asked: RunArguments, signal: AbortSignal, br
   } catch (error) {
     if (signal.aborted) return { type: "interrupted" };
     say(error instanceof Error ? (error.stack ?? error.message) : messageOf(error));
-    return { type: "failed", reason: messageOf(error) };
+    return { type: "failed", reason: `${messageOf(error)} (what there is of it: ${folder})` };
   }
 }
 
