@@ -9,7 +9,7 @@ export interface PhaseLengths {
   readonly settleMs: number;
   /** Between two looks at who has what, after the faults. */
   readonly statesEveryMs: number;
-  /** In which the last samples are taken. */
+  /** In which the last samples are taken, and the last answers given. */
   readonly endMs: number;
 }
 
@@ -19,7 +19,8 @@ export const FULL: PhaseLengths = {
   warmUpMsMax: 60_000,
   settleMs: 5000,
   statesEveryMs: 1000,
-  endMs: 3000,
+  // Departures are judged only some time after the last fault, in what readers are told here.
+  endMs: 15_000,
 };
 
 /** Of a run of seconds. */
