@@ -1,5 +1,5 @@
 /** `npm run soak`: exits with 0 when nothing grows and every guarantee held, 1 when not, 3 when the run itself failed. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../kernel/clock.ts";
@@ -28,6 +28,8 @@ async function main(minutes: number, seed: number, out: string): Promise<number>
   let exitCode = EXIT_RUN_FAILED;
   try {
     const soaked = await soak({ minutes, seed, dir, clock: systemClock, random: systemRandom, signal, say });
+    // Beside the history: what there is to look at where something grows.
+    writeFileSync(join(dir, "readings.json"), JSON.stringify(soaked.readings));
     const command = `npm run soak -- --minutes ${minutes} --seed ${seed}`;
     const result = resultOf({ soaked, violations: checkAll(soaked.history), command, takenAt });
     keepResult(out, result);
