@@ -173,6 +173,14 @@ describe("a line that is bad", () => {
       await until("the connection is reset", () => seen.error.includes("ECONNRESET"));
       expect(seen.bytes).toBeLessThan(3000);
     }
+    proxy.cutWithin(1000, seededRandom(1));
+    const chatting = dial();
+    for (let said = 0; said <= 1000 && chatting.seen.error === ""; said += 200) {
+      const before = chatting.seen.bytes;
+      chatting.socket.write(Buffer.alloc(100));
+      await until("it is told something", () => chatting.seen.bytes >= before + 100 || chatting.seen.error !== "");
+    }
+    expect(chatting.seen.error).toMatch(/ECONNRESET/);
     proxy.cutWithin(undefined, seededRandom(1));
     const { socket, seen } = dial();
     socket.write(Buffer.alloc(100_000));
