@@ -65,7 +65,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   let run: RunEvent | undefined;
   try {
     run = await compose(options, recorder, ends);
-    return { run, history: recorder.events, historyFile };
+    // As it is now: checks remember what they have made of a history.
+    return { run, history: [...recorder.events], historyFile };
   } finally {
     // The last that was begun ends first: nobody asks what is gone.
     for (const end of ends.toReversed()) await end();

@@ -29,8 +29,9 @@ export async function settle(options: SettleOptions): Promise<void> {
     const unsettled = instances.unsettled();
     look = await states.look();
     const waitedMs = clock.monotonic() - startedAtMs;
+    // A copy, since checks remember what they have made of a history, and this one goes on.
     // Agreed, and on everything: a lease that was lost takes a while to be missed, and then etcd has less than it should.
-    if (look.agree && unsettled.length === 0 && convergence.check(recorder.events).length === 0) {
+    if (look.agree && unsettled.length === 0 && convergence.check([...recorder.events]).length === 0) {
       say(`all agree after ${(waitedMs / 1000).toFixed(1)} s`);
       return;
     }
