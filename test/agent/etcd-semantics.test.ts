@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Etcd } from "../../registrar/etcd/port.ts";
+import { createEtcdModel } from "../simulation/etcd-model.ts";
+import { createTimeline } from "../simulation/timeline.ts";
 import { startTestEtcd, type TestEtcd } from "../support/etcd.ts";
 import { createMemoryEtcd } from "./memory-etcd.ts";
 import { connect } from "./registrar.ts";
@@ -16,9 +18,21 @@ afterAll(async () => {
   await server.close();
 });
 
+/** The etcd of a simulated world, without the network that it has there. */
+function simulated(): Pick<Etcd, "get" | "transact" | "grantLease" | "revokeLease" | "describeLease"> {
+  const model = createEtcdModel(createTimeline(), () => undefined);
+  return {
+    get: async (key, atRevision) => model.get(key, atRevision),
+    transact: async (...transaction) => model.transact(...transaction),
+    grantLease: async (ttlSeconds) => ({ lease: model.grant(ttlSeconds), ttlSeconds }),
+    revokeLease: async (lease) => model.endLease(lease),
+    describeLease: async (lease) => model.describe(lease),
+  };
+}
+
 /** What the agent's fence and leases rest on must hold of the real etcd, and of the one in memory for it to be worth anything. */
-describe.each(["real", "memory"] as const)("%s etcd", (kind) => {
-  const etcd = kind === "memory" ? createMemoryEtcd() : undefined;
+describe.each(["real", "memory", "simulated"] as const)("%s etcd", (kind) => {
+  const etcd = kind === "real" ? undefined : kind === "memory" ? createMemoryEtcd() : simulated();
   const client = () => etcd ?? real;
   const key = (name: string) => `/fingerpost/default/semantics/${name}`;
   const get = async (name: string) => (await client().get(key(name))).entry;

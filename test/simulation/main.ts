@@ -1,11 +1,6 @@
 import { parseArgs } from "node:util";
-import { planOf, type Plan } from "./plan.ts";
-import { only, shrink } from "./shrink.ts";
-import { simulate } from "./simulate.ts";
-import type { Violation } from "./violation.ts";
-
-/** Lines of the trace that lead to what is broken; `--trace` prints all of them. */
-const TRACE_LINES = 30;
+import { changeWhileLoading } from "../chaos/broken/hooks.ts";
+import { MUTATIONS } from "./mutations.ts";
 
 const { values } = parseArgs({
   options: {
@@ -17,6 +12,8 @@ const { values } = parseArgs({
     only: { type: "string" },
     /** Everything that happens. */
     trace: { type: "boolean", default: false },
+    /** One of `MUTATIONS`, by name: runs until it is found. */
+    broken: { type: "string" },
   },
 });
 const first = wholeNumber("seed", values.seed);
@@ -25,34 +22,17 @@ const places = values.only?.split(",").map((place) => wholeNumber("only", place)
 
 // The stacks of errors that a world is made of are never looked at.
 Error.stackTraceLimit = 0;
-const beganMs = performance.now();
-let broken = 0;
-for (let seed = first; seed < first + count; seed++) {
-  const plan = places ? only(planOf(seed), places) : planOf(seed);
-  const { violations, trace } = await simulate(plan, values.trace);
-  if (values.trace) console.log(trace.join("\n"));
-  const [violation] = violations;
-  if (!violation) continue;
-  broken++;
-  await tell(plan, violation);
+if (values.broken !== undefined) {
+  const mutation = MUTATIONS.find(({ name }) => name === values.broken);
+  if (!mutation) throw new Error(`There is no mutation ${values.broken}`);
+  changeWhileLoading(mutation.changes);
 }
-const seconds = (performance.now() - beganMs) / 1000;
-console.log(`${count} seeds from ${first}: ${broken} broken, in ${seconds.toFixed(1)} s`);
-if (broken > 0) process.exitCode = 1;
-
-async function tell(plan: Plan, { guarantee, atMs, text }: Violation): Promise<void> {
-  console.log(`\nseed ${plan.seed}, at ${(atMs / 1000).toFixed(3)} s, breaks "${guarantee}": ${text}`);
-  const kept = places ? plan.steps.map((_step, place) => places[place] ?? place) : await shrink(plan, guarantee);
-  const smallest = places ? plan : only(plan, kept);
-  console.log(`\nIt takes these ${smallest.steps.length} of its steps, with ${JSON.stringify(plan.settings)}:`);
-  for (const { atMs: stepMs, ...step } of smallest.steps) {
-    console.log(`  ${(stepMs / 1000).toFixed(3).padStart(7)} s  ${JSON.stringify(step)}`);
-  }
-  const { trace } = await simulate(smallest, true);
-  const end = trace.findIndex((line) => line.includes(`BROKEN: ${guarantee}`)) + 1;
-  console.log(`\n${trace.slice(Math.max(0, end - TRACE_LINES), end).join("\n")}`);
-  console.log(`\nnpm run simulate -- --seed ${plan.seed} --only ${kept.join(",")} --trace\n`);
-}
+// Only now, so that what is loaded is what was asked for.
+const { runSeeds } = await import("./seeds.ts");
+const untilBroken = values.broken !== undefined;
+const broken = await runSeeds({ first, count, ...(places ? { places } : {}), traced: values.trace, untilBroken });
+// A mutation that nothing finds is what is wrong with the simulation.
+if (broken > 0 !== untilBroken) process.exitCode = 1;
 
 function wholeNumber(name: string, text: string): number {
   const value = Number(text);

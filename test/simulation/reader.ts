@@ -35,6 +35,8 @@ export interface ReaderOptions {
   readonly resolver: Resolver;
   readonly truth: Truth;
   readonly nowMs: () => number;
+  /** There is a colo cache. */
+  readonly sharesReadings: boolean;
   /** How far wall clocks of this world differ. */
   readonly slackMs: () => number;
   /** The least `confirmedAt` of heads that this isolate, or another of its data centre, has read since. */
@@ -110,7 +112,10 @@ export function createReader(options: ReaderOptions): Reader {
       if (ageMs > STALE_AFTER_MS && headers.get("fingerpost-stale") !== "true") {
         report("honest age", `${process.name}: ${service} is ${ageMs} ms old and not marked`);
       }
-      const lowerMs = startedAtMs - ageMs - slackMs();
+      const toldMs = startedAtMs - ageMs - slackMs();
+      // Of what another isolate has read, and a later head shows to be over, only the time of that reading is known.
+      const isShared = options.sharesReadings && headers.get("fingerpost-source") === "last-known-good";
+      const lowerMs = isShared ? Math.min(toldMs, confirmedSinceMs(toldMs)) : toldMs;
       if (!(truth.mayBeEmptyAtMs(service) >= lowerMs) && !answer.instances.some(isServed)) {
         const text = `${process.name}: ${service} has no instance at ${answer.epoch}/${answer.revision}`;
         report("never empty by accident", text);

@@ -158,6 +158,7 @@ export function createWorld(plan: Plan, traced: boolean): World {
       const random = randomOf(seed, `${life} redis`);
       const link = createLink({ timeline, process, random });
       const log = logOf(life);
+      const sharesReadings = settings.colo && name !== ISOLATES.at(-1);
       const store = createReadStore(redis, link, () => (random() < settings.replicaReads ? "replica" : "master"));
       const resolver = createResolver({
         access: { type: "open" },
@@ -174,7 +175,7 @@ export function createWorld(plan: Plan, traced: boolean): World {
             return texts;
           },
         },
-        ...(settings.colo && name !== ISOLATES.at(-1) ? { colo } : {}),
+        ...(sharesReadings ? { colo } : {}),
         ...(deep ? { deep } : {}),
         clock: process.clock,
         random: process.random,
@@ -185,6 +186,7 @@ export function createWorld(plan: Plan, traced: boolean): World {
         resolver,
         truth,
         nowMs,
+        sharesReadings,
         slackMs,
         confirmedSinceMs: (sinceMs) =>
           Math.min(
