@@ -13,6 +13,12 @@ describe("docs/consistency.md", () => {
     expect(named.filter((path) => !inProject(path))).toEqual([]);
   });
 
+  it("leads nowhere that does not exist", () => {
+    const targets = [...text.matchAll(/\]\(\.\.\/([\w./-]+)\)/g)].map(([, path = ""]) => path);
+    expect(targets.length).toBeGreaterThan(0);
+    expect(targets.filter((path) => !inProject(path))).toEqual([]);
+  });
+
   it("names each guarantee that is checked, and no other", () => {
     const named = [...text.matchAll(/(?<![\w*])_([A-Za-z][a-z ]+)_/g)].map(([, name = ""]) => name.toLowerCase());
     const words = new Set(named.filter((name) => name !== "italics" && name.length > 1));
