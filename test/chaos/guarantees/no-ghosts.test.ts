@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { CLIENT_PAUSE_MS, crashMs, heldMs, leaseEndMs, noGhosts } from "./no-ghosts.ts";
 import { settleMs, TO_EDGE_MS } from "./trouble.ts";
-import { crashed, fault, read, run, SETTINGS, unknown, up, write } from "./story.ts";
+import { crashed, fault, phase, read, run, SETTINGS, unknown, up, write } from "./story.ts";
 
 const start = [run(), up(0), write("register", 100)];
 const deregistered = write("deregister", 1000);
@@ -83,8 +83,15 @@ test("a client whose process stood still tells what it held, for as long as it a
   expect(noGhosts.check([...start, deregistered, stall, read(7500)])).toHaveLength(1);
 });
 
-test("an answer without it is counted as judged once it must be gone for good", () => {
+test("once all have agreed after the faults, the parts are whole", () => {
+  const faulty = [...start, fault("etcd-quorum-kill", "etcd-0 etcd-1", 900, 20_000), deregistered];
+  const healed = [...faulty, phase(20_000, "healed"), phase(22_000, "idle"), phase(60_000, "end")];
+  expect(noGhosts.check([...healed, read(22_000 + TO_EDGE_MS)])).toEqual([]);
+  expect(noGhosts.check([...healed, read(22_001 + TO_EDGE_MS)])).toHaveLength(1);
+});
+
+test("an answer without it is counted as judged from when on it may not be up any more", () => {
   const gone = { instances: {} };
-  expect(noGhosts.judged([...start, deregistered, read(1001 + TO_EDGE_MS, gone)])).toBe(0);
-  expect(noGhosts.judged([...start, deregistered, read(1001 + TO_EDGE_MS + heldMs(SETTINGS), gone)])).toBe(1);
+  expect(noGhosts.judged([...start, deregistered, read(1000 + TO_EDGE_MS, gone)])).toBe(0);
+  expect(noGhosts.judged([...start, deregistered, read(1001 + TO_EDGE_MS, gone)])).toBe(1);
 });

@@ -52,8 +52,7 @@ export const noGhosts = defineGuarantee(
         const ghost = departed.findLast(({ departure: { at } }) => at < read.from);
         if (!ghost || read.to >= ghost.departure.until || !read.instances) continue;
         const status = read.instances[instance]?.status;
-        // Gone is gone: the bound of what could be seen of it longest.
-        if (read.from <= goneFrom(view, ghost, read, status ?? "suspect")) continue;
+        if (read.from <= goneFrom(view, ghost, read, status ?? "up")) continue;
         judged++;
         if (status === undefined || (status === "down" && ghost.departure.type === "crashed")) continue;
         const { type, at, event } = ghost.departure;

@@ -50,9 +50,11 @@ export function anyTrouble(view: View): Spans {
 
 function withWarmUp(view: View, faults: readonly FaultSpan[]): Spans {
   const marginMs = settleMs(view.settings);
+  // Who runs the fleet looks until all agree: whatever was broken before works by then.
+  const agreedAt = view.phases.find(({ phase }) => phase === "healed")?.to ?? Infinity;
   return mergeSpans([
     ...view.phases.filter(({ phase }) => phase === "warm-up"),
-    ...faults.map(({ from, to }) => ({ from, to: to + marginMs })),
+    ...faults.map(({ from, to }) => ({ from, to: to > agreedAt ? to + marginMs : Math.min(to + marginMs, agreedAt) })),
   ]);
 }
 
