@@ -60,12 +60,15 @@ export function createConnection(options: ConnectionOptions): Connection {
   const { url, requestTimeoutMs, clock, random, onReady, onLost } = options;
   const closing = new AbortController();
   const backoff = createBackoff({ baseMs: RECONNECT_BASE_MS, capMs: RECONNECT_CAP_MS, random });
+  // Never connected. The package makes a class with all commands for each new set of options and keeps the last one: two
+  // users in turn would cost some megabytes of garbage with each attempt.
+  const pattern = createRedisClient(url);
   let state: State = { type: "connecting" };
   let pending = 0;
 
   /** The life of one connection, from the attempt to its end, which is what it rejects with. */
   async function live(): Promise<never> {
-    const client = createRedisClient(url);
+    const client = pattern.duplicate();
     const { promise: ended, reject: end } = Promise.withResolvers<never>();
     client.on("error", end);
     const close = () => end(new Error("The gateway is closing."));
