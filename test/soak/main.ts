@@ -17,8 +17,9 @@ const EXIT_RUN_FAILED = 3;
 const EXIT_INTERRUPTED = 130;
 
 const given = parseArguments(process.argv);
-if (given.type === "told") process.exitCode = given.exitCode;
-else process.exitCode = await main(given.minutes, given.seed, given.out);
+const ended = given.type === "told" ? given.exitCode : await main(given.minutes, given.seed, given.out);
+// Everything has ended by now. Left to end by itself, Node was seen to wait for ever, at full load, for esbuild's child.
+process.exit(ended);
 
 async function main(minutes: number, seed: number, out: string): Promise<number> {
   const signal = shutdownSignal();
