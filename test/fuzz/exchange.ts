@@ -10,6 +10,8 @@ export interface Answer {
   /** By name in lower case; those given twice are joined by commas. */
   readonly headers: ReadonlyMap<string, string>;
   readonly body: string;
+  /** Nothing of the body is missing, as far as its framing tells. */
+  readonly whole: boolean;
 }
 
 export type Outcome =
@@ -79,21 +81,21 @@ function parseAnswers(bytes: Buffer, isHead: boolean): readonly Answer[] {
     }
     rest = rest.subarray(headEnd + 4);
     if (status >= 100 && status < 200) continue;
-    const { body, length } = bodyOf(rest, status, headers, isHead && answers.length === 0);
-    answers.push({ status, headers, body });
+    const { body, length, whole } = bodyOf(rest, status, headers, isHead && answers.length === 0);
+    answers.push({ status, headers, body, whole });
     rest = rest.subarray(length);
   }
   return answers;
 }
 
 function bodyOf(rest: Buffer, status: number, headers: ReadonlyMap<string, string>, isHead: boolean) {
-  if (isHead || status === 204 || status === 304) return { body: "", length: 0 };
+  if (isHead || status === 204 || status === 304) return { body: "", length: 0, whole: true };
   if (headers.get("transfer-encoding") === "chunked") return chunked(rest);
   const length = Number(headers.get("content-length") ?? rest.length);
-  return { body: rest.toString("utf8", 0, length), length };
+  return { body: rest.toString("utf8", 0, length), length, whole: rest.length >= length };
 }
 
-function chunked(bytes: Buffer): { readonly body: string; readonly length: number } {
+function chunked(bytes: Buffer): { readonly body: string; readonly length: number; readonly whole: boolean } {
   const parts: Buffer[] = [];
   let at = 0;
   for (;;) {
@@ -101,7 +103,8 @@ function chunked(bytes: Buffer): { readonly body: string; readonly length: numbe
     const size = lineEnd === -1 ? 0 : Number.parseInt(bytes.toString("latin1", at, lineEnd), 16);
     const start = lineEnd + 2;
     if (!(size > 0)) {
-      return { body: Buffer.concat(parts).toString("utf8"), length: lineEnd === -1 ? bytes.length : start + 2 };
+      const body = Buffer.concat(parts).toString("utf8");
+      return { body, length: lineEnd === -1 ? bytes.length : start + 2, whole: lineEnd !== -1 };
     }
     parts.push(bytes.subarray(start, start + size));
     at = start + size + 2;

@@ -43,7 +43,8 @@ describe("an answer is found wrong", () => {
     ["with a header that came from outside", 200, [["x-injected", "1"]], ""],
   ];
 
-  const verdict = (answer: Answer) => wrongWith(request, { type: "answered", answers: [answer], ms: 1 }, options);
+  const verdict = (answer: Omit<Answer, "whole">) =>
+    wrongWith(request, { type: "answered", answers: [{ ...answer, whole: true }], ms: 1 }, options);
 
   it.each(cases)("%s", (_what, status, headers, body) => {
     expect(verdict({ status, headers: new Map(headers), body })).toBeDefined();

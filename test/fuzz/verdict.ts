@@ -29,12 +29,14 @@ export function wrongWith(request: FuzzedRequest, outcome: Outcome, options: Ver
   return undefined;
 }
 
-function wrongAnswer({ status, headers, body }: Answer, options: VerdictOptions): string | undefined {
+function wrongAnswer({ status, headers, body, whole }: Answer, options: VerdictOptions): string | undefined {
   const text = `${[...headers].map((pair) => pair.join(": ")).join("\n")}\n${body}`;
   if (options.secrets.some((secret) => text.includes(secret))) return "it tells a secret";
   if (headers.has("x-injected")) return "a header was smuggled into it";
   const type = headers.get("content-type") ?? "";
   const isJson = /^application\/(?:[\w.-]+\+)?json\b/.test(type);
+  // Our side has ended by then: workerd takes that for a caller who is gone, and stops in the middle of a large body.
+  if (!whole && !options.node) return undefined;
   if (status >= 200 && status < 400) return isJson && body !== "" ? unreadable(body) : undefined;
   if (status < 400) return "it is no final answer";
   if (status === 503 && !headers.has("retry-after")) return "it has no Retry-After";
