@@ -41,15 +41,14 @@ const ADDRESS = /127\.0\.0\.1|localhost|ECONN|:\d{4}/;
 
 describe("Redis is gone", () => {
   test("killed, requests fail at once with 503; back, they are answered again with nobody's help", async () => {
-    const gateway = await start({ redisUrl });
+    // Longer than this test may take: a request that waited for its time would be the end of it.
+    const gateway = await start({ redisUrl, requestTimeoutMs: 60_000 });
     const redis = new Redis({ url: gateway.url, token: TOKEN });
     await redis.set("k", "v");
     await server.kill("SIGKILL");
     await until("the gateway has noticed", async () => !(await isReady(gateway)));
 
-    const startedAt = performance.now();
     const answers = await Promise.all(Array.from({ length: 20 }, () => ask(gateway, "/", ["GET", "k"])));
-    expect(performance.now() - startedAt).toBeLessThan(1000);
     for (const { status, body } of answers) {
       expect([status, body]).toEqual([503, { error: expect.stringMatching(/^ERR Redis is not reachable/) }]);
       expect(JSON.stringify(body)).not.toMatch(ADDRESS);
@@ -121,11 +120,18 @@ describe("Redis is silent", () => {
 describe("limits", () => {
   test("requests past the limit are 429, and those below it are answered", async () => {
     const gateway = await start({ redisUrl, poolSize: 1, concurrentRequestsMax: 5 });
-    proxy.latencyMs(200);
-    const answers = await Promise.all(Array.from({ length: 12 }, () => ask(gateway, "/", ["PING"])));
-    expect(answers.filter(({ status }) => status === 200)).toHaveLength(5);
-    expect(answers.filter(({ status }) => status === 429)).toHaveLength(7);
-    proxy.latencyMs(0);
+    proxy.blackhole(true);
+    const refused: number[] = [];
+    const asked = Array.from({ length: 12 }, async () => {
+      const { status } = await ask(gateway, "/", ["PING"]);
+      if (status !== 200) refused.push(status);
+      return status;
+    });
+    // None is answered before all have come.
+    await until("those past the limit are refused", () => refused.length === 7);
+    proxy.blackhole(false);
+    expect((await Promise.all(asked)).filter((status) => status === 200)).toHaveLength(5);
+    expect(refused).toEqual(Array(7).fill(429));
     expect((await ask(gateway, "/", ["PING"])).status).toBe(200);
   });
 
