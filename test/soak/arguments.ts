@@ -2,7 +2,8 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 
 /** What a history holds is an hour and a half of a soak. */
 const MINUTES_MAX = 90;
-const MINUTES_MIN = 0.5;
+/** Below, there are too few readings to judge anything by. */
+const MINUTES_MIN = 2;
 const MINUTES_DEFAULT = 60;
 const SEED_MAX = 2 ** 32 - 1;
 const SEED_DEFAULT = 1;
