@@ -35,7 +35,7 @@ export function renderReport({ run, history, violations, guarantees }: ReportOpt
 </head>
 <body>
 <h1>Chaos run of seed ${run.seed}: ${verdict}</h1>
-<p>${run.minutes} minutes of faults${build}: ${escaped(countsOf(history))}.
+<p>${duration(run.minutes * 60_000)} of faults${build}: ${escaped(countsOf(history))}.
 <span class="soft">${escaped(pairs(run.versions))}.</span></p>
 ${run.command === undefined ? "" : `<pre>${escaped(run.command)}</pre>`}
 ${section("Guarantees", guaranteeTable(guarantees, violations))}

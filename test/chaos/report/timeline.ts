@@ -10,12 +10,13 @@ const HEAD = 56;
 const FOOT = 20;
 const GAP = 10;
 const TICKS = 10;
+const LEAD_MS = 1000;
 /** Marks that are drawn: more would cover what they mark. */
 const MARKS_MAX = 60;
 
 /** Everything over one axis of time, as one picture. */
 export function timeline(history: readonly HistoryEvent[], violations: readonly Violation[]): string {
-  const axis = timeAxis(0, lastOf(history));
+  const axis = timeAxis(firstOf(history), lastOf(history));
   const lanes = lanesOf(history, axis);
   let y = HEAD;
   const drawn = lanes.map((lane: Lane) => {
@@ -31,6 +32,12 @@ ${drawn.join("\n")}
 ${marks(violations, axis, y)}
 ${timeTicks(axis, y)}
 </svg>`;
+}
+
+/** A little before the first phase: the start of the fleet tells nothing, and may take half a minute on a busy machine. */
+function firstOf(history: readonly HistoryEvent[]): number {
+  const first = history.find(({ type }) => type === "phase");
+  return first ? Math.max(0, startOf(first) - LEAD_MS) : 0;
 }
 
 function lastOf(history: readonly HistoryEvent[]): number {
@@ -87,7 +94,7 @@ export function momentOf(violation: Violation): number {
 export function timeTicks(axis: TimeAxis, y: number): string {
   const stepMs = stepOf((axis.toMs - axis.fromMs) / TICKS);
   const drawn: string[] = [];
-  for (let at = 0; at <= axis.toMs; at += stepMs) {
+  for (let at = Math.ceil(axis.fromMs / stepMs) * stepMs; at <= axis.toMs; at += stepMs) {
     const x = axis.x(at).toFixed(1);
     drawn.push(
       `<line class="grid" x1="${x}" x2="${x}" y1="${y - 4}" y2="${y}"/><text class="time" x="${x}" y="${y + 12}">${timeLabel(at, stepMs)}</text>`,

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /** Runs whose history and report are kept: a history of two minutes is some ten megabytes. */
-const KEPT_MAX = 20;
+export const KEPT_MAX = 20;
 const NAME = /^\d{8}-\d{6}-seed-\d+-(\d+)$/;
 
 /** A folder for one run. The oldest of those that have ended go, where there are more than are kept. */
