@@ -9,4 +9,5 @@ process.once("uncaughtException", (error) => {
   process.exit(EXIT_RUN_FAILED);
 });
 
-process.exitCode = await runCommand(process.argv);
+// Everything has ended by then. Left to end by itself, Node was seen to wait for ever, at full load, for esbuild's child.
+process.exit(await runCommand(process.argv));
