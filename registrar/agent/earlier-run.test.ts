@@ -122,6 +122,23 @@ describe("what an earlier run held", () => {
     await Promise.all([first.bury(), second.bury()]);
   });
 
+  it("comes back under as few leases as it was, though all are heard of at the same time", async () => {
+    const { etcd, stored, live, start, taken } = setUp();
+    const refs = Array.from({ length: 8 }, (_, index) => ref(`i${index}`));
+    const first = await start();
+    for (const each of refs) await first.agent.register(each, lasting);
+    const ended = stored(refs[0])?.lease ?? "";
+    first.kill();
+    etcd.expire(ended);
+    const second = await start();
+    await taken(second);
+    await Promise.all(refs.map((each) => second.agent.heartbeat(each)));
+    await live(2);
+    expect(refs.map((each) => stored(each)?.status)).toEqual(refs.map(() => "up"));
+    expect(second.agent.counts()).toMatchObject({ instances: 8, leases: 1, recovering: 0 });
+    await Promise.all([first.bury(), second.bury()]);
+  });
+
   it("takes heartbeats while etcd is away, and is there as it was once etcd is back", async () => {
     const { etcd, stored, live, start, taken } = setUp();
     const first = await start();

@@ -43,7 +43,8 @@ export interface Recovery {
 export function createRecovery(options: RecoveryOptions): Recovery {
   const { pool, writes, queue, bucket, clock, random, log, find, onMoved } = options;
   const waiting = new Map<string, Set<string>>();
-  const running = new Set<Promise<void>>();
+  /** Batches under way, each with its namespace. */
+  const running = new Map<Promise<void>, string>();
   const stop = new AbortController();
   const backoff = createBackoff({ baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, random });
   let keysRunning = 0;
@@ -57,7 +58,9 @@ export function createRecovery(options: RecoveryOptions): Recovery {
 
   function startBatches(): void {
     while (running.size < BATCHES_MAX && !stop.signal.aborted) {
-      const [next] = waiting;
+      const next = [...waiting].find(
+        ([namespace, set]) => set.size >= INSTANCES_PER_LEASE_MAX || !isUnderWay(namespace),
+      );
       if (!next) return;
       const [namespace, set] = next;
       const keys = [...set].slice(0, INSTANCES_PER_LEASE_MAX);
@@ -71,8 +74,13 @@ export function createRecovery(options: RecoveryOptions): Recovery {
         keysRunning -= keys.length;
         startBatches();
       });
-      running.add(batch);
+      running.set(batch, namespace);
     }
+  }
+
+  /** Fewer than a lease takes wait for that batch, and go together: at the same time each would open a lease of its own. */
+  function isUnderWay(namespace: string): boolean {
+    return [...running.values()].includes(namespace);
   }
 
   async function run(namespace: string, keys: readonly string[]): Promise<void> {
@@ -175,7 +183,7 @@ export function createRecovery(options: RecoveryOptions): Recovery {
     pending: () => keysRunning + [...waiting.values()].reduce((sum, { size }) => sum + size, 0),
     async close() {
       stop.abort();
-      await Promise.all(running);
+      await Promise.all(running.keys());
     },
   };
 }
