@@ -40,6 +40,33 @@ it("an instance that has moved to another agent and was deregistered there is no
   }
 });
 
+it("so it stays of one that was written long before what etcd still has of its history", async () => {
+  const { etcd, agent, stored, live } = agentOnMemory(settings);
+  const { instance } = await agent.register(a, request({ ttlSeconds: 600 }));
+  const changes = (count: number) => {
+    for (let change = 0; change < count; change++) etcd.put("/fingerpost/default/other/x", String(change));
+  };
+  changes(300);
+  etcd.compact(etcd.revision() - 20);
+  const { lease } = await etcd.grantLease(60);
+  etcd.put(instanceKey(a), JSON.stringify({ ...instance, weight: 1 }), lease);
+  changes(5);
+  etcd.delete(instanceKey(a));
+  changes(5);
+  await live(30);
+  expect(stored(a)).toBeUndefined();
+  expect(agent.counts().instances).toBe(0);
+});
+
+it("an instance whose last change etcd has no history of is put again", async () => {
+  const { etcd, agent, stored, live } = agentOnMemory(settings);
+  const { instance } = await agent.register(a, request({ ttlSeconds: 600 }));
+  etcd.delete(instanceKey(a));
+  etcd.compact(etcd.revision());
+  await live(30);
+  expect(stored(a)).toEqual(instance);
+});
+
 it("where many keys are missing they are put again without a look at what each one was", async () => {
   const { etcd, agent, stored, live } = agentOnMemory(settings);
   const many = Array.from({ length: 40 }, (_, index) => ref(`i-${index}`));

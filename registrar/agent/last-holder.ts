@@ -15,18 +15,29 @@ export interface Gone {
  */
 export async function nextState(etcd: Pick<Etcd, "get">, gone: Gone): Promise<KeyValue | undefined> {
   const { key, writtenAt, goneAt } = gone;
+  let [asWritten, after, found] = [writtenAt, goneAt, undefined as KeyValue | undefined];
+  while (after - asWritten > 1) {
+    const middle = Math.floor((asWritten + after) / 2);
+    const then = await stateAt(etcd, key, middle);
+    // Before what etcd still has nobody can look, and after it the move may stand: most are written long before.
+    if (then === "compacted" || then?.modRevision === writtenAt) asWritten = middle;
+    else [after, found] = [middle, then];
+  }
+  return found;
+}
+
+async function stateAt(
+  etcd: Pick<Etcd, "get">,
+  key: string,
+  revision: number,
+): Promise<KeyValue | "compacted" | undefined> {
   try {
-    let [asWritten, after, found] = [writtenAt, goneAt, undefined as KeyValue | undefined];
-    while (after - asWritten > 1) {
-      const middle = Math.floor((asWritten + after) / 2);
-      const { entry } = await etcd.get(key, middle);
-      if (entry?.modRevision === writtenAt) asWritten = middle;
-      else [after, found] = [middle, entry];
-    }
-    return found;
+    return (await etcd.get(key, revision)).entry;
   } catch (error) {
-    // Compacted, or of an etcd that was restored since and has not come so far.
-    if (error instanceof EtcdError && (error.code === "compacted" || error.code === "future")) return undefined;
+    if (!(error instanceof EtcdError)) throw error;
+    if (error.code === "compacted") return "compacted";
+    // Etcd was restored since, and has not come so far.
+    if (error.code === "future") return undefined;
     throw error;
   }
 }

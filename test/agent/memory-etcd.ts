@@ -22,6 +22,8 @@ export interface MemoryEtcd extends Etcd, LeaseRenewals {
   /** Writes as somebody else. */
   put(key: string, value: string, lease?: string): void;
   delete(key: string): void;
+  /** Forgets what was before `revision`. */
+  compact(revision: number): void;
 }
 
 /**
@@ -35,6 +37,7 @@ export function createMemoryEtcd(): MemoryEtcd {
   const leases = new Map<string, number>();
   const renewed = new Map<string, (reason: string) => void>();
   let revision = 1;
+  let compacted = 0;
   let leaseCount = 0;
   let transactions = 0;
 
@@ -76,6 +79,7 @@ export function createMemoryEtcd(): MemoryEtcd {
   function entryAt(key: string, atRevision: number): KeyValue | undefined {
     if (atRevision === 0) return entries.get(key);
     if (atRevision > revision) throw new EtcdError("future", "mvcc: required revision is a future revision");
+    if (atRevision < compacted) throw new EtcdError("compacted", "mvcc: required revision has been compacted");
     return (history.get(key) ?? []).findLast(({ at }) => at <= atRevision)?.entry;
   }
 
@@ -152,6 +156,9 @@ export function createMemoryEtcd(): MemoryEtcd {
     },
     delete(key) {
       transact([], [{ type: "delete", key }], []);
+    },
+    compact(to) {
+      compacted = to;
     },
   };
   return etcd;
