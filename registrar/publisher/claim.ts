@@ -61,7 +61,7 @@ export type ClaimResult =
       readonly type: "claimed";
       readonly published: Published;
       readonly lastBeatMs: number | undefined;
-      /** Head or catalog was lost, or is no document: there may be snapshots of services that neither names. */
+      /** Head or catalog was lost, also before a claim that filled nothing yet: neither may name what has a snapshot. */
       readonly namesLost: boolean;
     }
   | { readonly type: "refused"; readonly reason: string }
@@ -120,7 +120,7 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
     type: "claimed",
     published: { head, guard: headGuard(claim), services, catalogStale: true },
     lastBeatMs: stored?.heartbeatAt,
-    namesLost: !stored || !isCatalog,
+    namesLost: !stored?.complete || !isCatalog,
   };
 }
 

@@ -192,6 +192,32 @@ describe("a change of leader", () => {
     },
   );
 
+  it("leaves no service that only a lost head named, also when its first try to compare fails", async () => {
+    let failures = 0;
+    const failing: SnapshotStore = {
+      ...stage.store,
+      async evaluate(script, keys, args) {
+        if (script.includes("texts") && failures++ === 0) throw new Error("cut off");
+        return stage.store.evaluate(script, keys, args);
+      },
+    };
+    const leader = stage.start();
+    const standby = stage.start(failing, { standby: true, revision: 2 });
+    for (const each of [leader, standby]) each.put("web", "1");
+    await live(leader);
+    for (const each of [leader, standby]) each.put("left", "1");
+    await live(leader);
+    // Names are written at intervals, and only the head's ring has this one yet.
+    expect((await stage.stored.catalog())?.services.has("left")).toBe(false);
+    await leader.stop();
+    await stage.redis.cli("DEL", headKey("default"));
+    standby.remove("left", "1");
+    standby.lead();
+    await live(standby);
+    expect(failures).toBeGreaterThan(1);
+    expect(await stage.stored.snapshot("left")).toMatchObject({ instances: [], tombstoneUntil: expect.any(Number) });
+  });
+
   it("does not take a deregistration before the last registration for the reason why it is missing", async () => {
     const { leader, standby, tell } = withStandby();
     tell((to) => to.put("web", "1", {}, "lease-1"));
