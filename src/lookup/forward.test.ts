@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { headKey, serviceKey } from "../../contract/redis-keys.ts";
+import { catalogKey, headKey, serviceKey } from "../../contract/redis-keys.ts";
 import { createFilledFixture, type Fixture } from "../../test/resolver/fixture.ts";
 import { instance } from "../../test/support/instance.ts";
 
@@ -282,5 +282,29 @@ describe("the age of what is older than the head", () => {
     await fixture.clock.advance(100);
     expect((await fixture.look("web")).ids).toEqual(["web-1"]);
     expect(await ageOf()).toBeGreaterThan(away + 1000);
+  });
+
+  it("is so of a listing as well, whose names the ring no longer reaches back to", async () => {
+    const ageOf = async () => Number((await fixture.get("/v1/services")).headers.get("fingerpost-age-ms"));
+    await ageOf();
+    for (let second = 0; second < 8; second++) {
+      await fixture.clock.advance(1500);
+      await fixture.look("web");
+    }
+    const away = await ageOf();
+    expect(away).toBeGreaterThanOrEqual(12_000);
+    const before = fixture.store.values.get(catalogKey("default")) ?? "";
+    fixture.publisher.confirmedAt = fixture.clock.now();
+    fixture.publisher.epoch = 3;
+    fixture.publisher.services.set("other", [instance("other-1")]);
+    await fixture.publisher.fill();
+    // A replica has the new head, and not yet the new catalog.
+    fixture.store.values.set(catalogKey("default"), before);
+    await fixture.clock.advance(1100);
+    await fixture.look("web");
+    await fixture.clock.advance(100);
+    const response = await fixture.get("/v1/services");
+    expect(await response.text()).not.toContain("other");
+    expect(Number(response.headers.get("fingerpost-age-ms"))).toBeGreaterThan(away + 1000);
   });
 });

@@ -280,7 +280,8 @@ export function createLookups(options: LookupsOptions): Lookups {
     if (ageOf(state.readAt()) > freshMs) loader.refresh(background, false);
     const status = from === "memory" ? "hit" : `fwd=${cold ? "miss" : "stale"}`;
     const currentAt = state.names.complete() ? state.readAt() : -Infinity;
-    return { type: "found", head, names: state.names.list(), ...provenance(currentAt, from, status, since) };
+    const told = provenance(currentAt, from, status, since, state.names.confirmedAt());
+    return { type: "found", head, names: state.names.list(), ...told };
   }
 
   async function ready(background: Background): Promise<boolean> {

@@ -4,12 +4,13 @@ import { compareVersions, type Version } from "../../contract/version.ts";
 
 /**
  * A held catalog, patched from each head's ring. `complete`: it holds every change up to the head's revision, so a name
- * that it lacks does not exist. `gap`: the ring no longer reached back, or the catalog had expired, and only another one mends that.
+ * that it lacks does not exist. `gap`: the ring no longer reached back, or the catalog had expired, and only another one mends
+ * that. `confirmedAt`: of the last head that it was complete under, Infinity if none is known.
  */
 type State =
   | { readonly type: "none" }
   | { readonly type: "complete"; readonly stored: Version }
-  | { readonly type: "gap"; readonly stored: Version };
+  | { readonly type: "gap"; readonly stored: Version; readonly confirmedAt: number };
 
 export interface KnownNames {
   /** Undefined when it cannot be told. */
@@ -18,6 +19,8 @@ export interface KnownNames {
   complete(): boolean;
   /** Whether names have ever been held: they can be listed as last-known-good at least. */
   held(): boolean;
+  /** The `confirmedAt` of the last head that they were complete under; Infinity where they are, or none is known. */
+  confirmedAt(): number;
   /** Whether the counts, too, are those of the catalog that the head names. */
   countsCurrent(head: Head): boolean;
   /** Ordered by name; the same array until something changes. */
@@ -27,8 +30,8 @@ export interface KnownNames {
    * complete, and takes the place of none that is.
    */
   accept(catalog: Catalog, head: Head, expired: boolean): void;
-  /** Follows the head; `continuous` when its ring tells every change since the one before. */
-  advance(head: Head, continuous: boolean): void;
+  /** Follows the head; `continuous` when its ring tells every change since `previous`. */
+  advance(previous: Head, head: Head, continuous: boolean): void;
 }
 
 export interface NamedCount {
@@ -55,6 +58,7 @@ export function createKnownNames(): KnownNames {
     has: (service) => (state.type === "complete" ? counts.has(service) : undefined),
     complete: () => state.type === "complete",
     held: () => state.type !== "none",
+    confirmedAt: () => (state.type === "gap" ? state.confirmedAt : Infinity),
     countsCurrent: (head) => state.type === "complete" && state.stored.revision >= head.catalogRevision,
     list() {
       listed ??= [...counts]
@@ -73,13 +77,14 @@ export function createKnownNames(): KnownNames {
       if (order < 0 || (order === 0 && held?.type === "complete")) return;
       counts = new Map(catalog.services);
       listed = undefined;
-      state = { type: expired ? "gap" : "complete", stored: { epoch: catalog.epoch, revision: catalog.revision } };
+      const stored = { epoch: catalog.epoch, revision: catalog.revision };
+      state = expired ? { type: "gap", stored, confirmedAt: Infinity } : { type: "complete", stored };
       patch(head.ring.entries, catalog.revision);
     },
-    advance(head, continuous) {
+    advance(previous, head, continuous) {
       if (state.type !== "complete") return;
       if (continuous) patch(head.ring.entries, state.stored.revision);
-      else state = { type: "gap", stored: state.stored };
+      else state = { type: "gap", stored: state.stored, confirmedAt: previous.confirmedAt };
     },
   };
 }

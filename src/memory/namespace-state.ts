@@ -85,7 +85,7 @@ export function createNamespaceState(entries: BoundedMap<string, Entry>): Namesp
   function advance(previous: Head, next: Head): void {
     const continuous = continues(previous, next);
     changes = new Map(next.ring.entries.map((entry) => [entry[1], entry]));
-    names.advance(next, continuous);
+    names.advance(previous, next, continuous);
     if (!continuous) {
       behind.clear();
       unverified.clear();
