@@ -102,6 +102,15 @@ describe("a short run", () => {
     expect(again.code).toBe(0);
   });
 
+  test("is not held where its end is missing", async () => {
+    const unfinished = join(folder, "unfinished.jsonl");
+    const lines = history.slice(0, history.length / 2).map((event) => `${JSON.stringify(event)}\n`);
+    writeFileSync(unfinished, lines.join(""));
+    const again = await chaos("--check", unfinished);
+    expect(again.stderr).toContain("ends before the run had ended");
+    expect(again.code).toBe(3);
+  });
+
   test("with an answer that went back is told with its seed, the guarantee, what shows it, and the command that replays it", async () => {
     const newest = of("read").findLast(({ by, epoch, resolver }) => by === "http" && epoch && resolver === "node");
     const { epoch = 0, at } = { ...newest, at: newest?.to ?? 0 };

@@ -1,48 +1,53 @@
-/**
- * `npm run fuzz -- --seed N --minutes M`: rounds of one seed after another until the time is over; without minutes one
- * round. `--only` names parts, `--cases` how many requests each gets in a round. Ends with 1 when something was found.
- */
-import { parseArgs } from "node:util";
+/** `npm run fuzz`: exits with 0 when nothing was found, 1 when something was, 2 when it was not understood, 130 interrupted. */
 import { bundleWorker } from "../../dev/bundle.ts";
-import { PARTS, startFuzz, type Part } from "./run.ts";
+import { shutdownSignal } from "../../node/shutdown.ts";
+import { parseArguments, type Arguments } from "./arguments.ts";
+import { startFuzz } from "./run.ts";
 
-const CASES = 400;
 /** Of what is stored: each is looked at for a moment. */
 const STORED_PER_REQUEST = 1 / 10;
+const EXIT_FOUND = 1;
+const EXIT_INTERRUPTED = 130;
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string", default: "1" },
-    minutes: { type: "string", default: "0" },
-    cases: { type: "string", default: String(CASES) },
-    only: { type: "string", default: PARTS.join(",") },
-  },
-});
-const numbers = { seed: Number(values.seed), minutes: Number(values.minutes), cases: Number(values.cases) };
-const parts = values.only.split(",") as Part[];
-const isWhole = (number: number) => Number.isSafeInteger(number) && number >= 0;
-if (!isWhole(numbers.seed) || !(numbers.minutes >= 0) || !isWhole(numbers.cases)) {
-  throw new Error("--seed, --minutes and --cases must be numbers, and the first and the last whole ones");
-}
-if (!parts.every((part) => PARTS.includes(part))) throw new Error(`--only must be of ${PARTS.join(", ")}`);
+const given = parseArguments(process.argv);
+process.exit(given.type === "told" ? given.exitCode : await main(given));
 
-const fuzz = await startFuzz({ parts, workerScript: (dir) => bundleWorker(dir, new AbortController().signal) });
-try {
-  const endsAt = performance.now() + numbers.minutes * 60_000;
-  const found = new Set<string>();
-  let seed = numbers.seed;
-  do {
-    const stored = Math.ceil(numbers.cases * STORED_PER_REQUEST);
-    const { findings, answers } = await fuzz.round(seed, { requests: numbers.cases, stored });
-    for (const { surface, what, replay } of findings) {
-      console.log(`\n${surface}: ${what}\nreplay: ${replay}`);
-      found.add(`${surface}: ${what.slice(0, 60)}`);
-    }
-    const counts = [...answers].map(([part, by]) => `${part} ${[...by].map((pair) => pair.join("×")).join(" ")}`);
-    console.log(`seed ${seed}: ${findings.length} found; ${counts.join("; ")}`);
-    seed++;
-  } while (performance.now() < endsAt);
-  if (found.size > 0) process.exitCode = 1;
-} finally {
-  await fuzz.close();
+async function main({ seed: first, minutes, cases, parts }: Extract<Arguments, { type: "fuzz" }>): Promise<number> {
+  const signal = shutdownSignal();
+  const interrupted = new Promise<"interrupted">((resolve) => {
+    signal.addEventListener("abort", () => resolve("interrupted"), { once: true });
+  });
+  let fuzz;
+  try {
+    fuzz = await startFuzz({ parts, workerScript: (dir) => bundleWorker(dir, signal) });
+  } catch (error) {
+    if (signal.aborted) return EXIT_INTERRUPTED;
+    throw error;
+  }
+  try {
+    const endsAt = performance.now() + minutes * 60_000;
+    let found = 0;
+    let seed = first;
+    do {
+      if (signal.aborted) return EXIT_INTERRUPTED;
+      const stored = Math.ceil(cases * STORED_PER_REQUEST);
+      const round = await Promise.race([fuzz.round(seed, { requests: cases, stored }), interrupted]);
+      if (round === "interrupted") {
+        console.log(`seed ${seed}: interrupted; nothing was concluded`);
+        return EXIT_INTERRUPTED;
+      }
+      for (const { surface, what, replay } of round.findings) {
+        console.log(`\n${surface}: ${what}\nreplay: ${replay}`);
+      }
+      const counts = [...round.answers].map(
+        ([part, by]) => `${part} ${[...by].map((pair) => pair.join("×")).join(" ")}`,
+      );
+      console.log(`seed ${seed}: ${round.findings.length} found; ${counts.join("; ")}`);
+      found += round.findings.length;
+      seed++;
+    } while (performance.now() < endsAt);
+    return found > 0 ? EXIT_FOUND : 0;
+  } finally {
+    await fuzz.close();
+  }
 }

@@ -57,6 +57,8 @@ export async function startFuzzStack(workerScript: (dir: string) => Promise<stri
 
 async function start(stage: Stage, workerScript: (dir: string) => Promise<string>): Promise<FuzzStack> {
   const script = workerScript(stage.dir);
+  // Awaited once it is needed; what fails before that is what is told, or else this is.
+  script.catch(() => undefined);
   const [etcd, redis] = await Promise.all([startTestEtcd(), startTestRedis()]);
   stage.own(etcd);
   stage.own(redis);

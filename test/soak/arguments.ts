@@ -1,4 +1,5 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, Option } from "commander";
+import { between } from "../support/number-option.ts";
 
 /** What a history holds is an hour and a half of a soak. */
 const MINUTES_MAX = 90;
@@ -36,14 +37,4 @@ export function parseArguments(argv: readonly string[]): Arguments {
     if (error instanceof CommanderError) return { type: "told", exitCode: error.exitCode === 0 ? 0 : EXIT_USAGE };
     throw error;
   }
-}
-
-function between(least: number, most: number, whole: boolean): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() === "" || !(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
-      throw new InvalidArgumentError(`It must be a ${whole ? "whole " : ""}number from ${least} to ${most}.`);
-    }
-    return value;
-  };
 }

@@ -109,6 +109,10 @@ describe("faults by a person's word", () => {
     expect(refusal("redis-kill@1s+3s,redis-flush@2s")).toMatch(/redis-kill and redis-flush would be under way at once/);
     expect(refusal("redis-kill@1s+1s,redis-flush@2s")).toMatch(/schedule/);
     expect(refusal("redis-kill@soon")).toMatch(/not of the form/);
+    expect(refusal("redis-kill@1.2.3s")).toMatch(/not of the form/);
+    expect(refusal("redis-kill@1s+.s")).toMatch(/not of the form/);
+    expect(refusal("redis-kill@59m+2m")).toMatch(/redis-kill ends later than 60 minutes/);
+    expect(refusal("redis-kill@1s#4294967296")).toMatch(/seed above 4294967295/);
     expect(refusal("")).toMatch(/not of the form/);
   });
 });

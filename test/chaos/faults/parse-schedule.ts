@@ -10,8 +10,12 @@ export type FaultsAsked =
   | { readonly type: "only"; readonly faults: readonly Fault[] };
 
 const DEFAULT_DURATION_MS = 2000;
+/** What the recorder keeps in memory is an hour and a half; and several seeds find more than one that is long. */
+export const FAULTS_MINUTES_MAX = 60;
+const SEED_MAX = 2 ** 32 - 1;
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
-const ENTRY = /^(?<name>[a-z-]+)(?:@(?<at>[\d.]+(?:ms|s|m))(?:\+(?<lasts>[\d.]+(?:ms|s|m)))?(?:#(?<seed>\d+))?)?$/;
+const ENTRY =
+  /^(?<name>[a-z-]+)(?:@(?<at>\d+(?:\.\d+)?(?:ms|s|m))(?:\+(?<lasts>\d+(?:\.\d+)?(?:ms|s|m)))?(?:#(?<seed>\d+))?)?$/;
 
 interface Entry {
   readonly fault: Fault;
@@ -46,6 +50,12 @@ export function parseFaults(text: string, faults: readonly Fault[], seed: number
   const timed = entries.filter(({ atMs }) => atMs !== undefined);
   if (timed.length > 0 && timed.length < entries.length) problems.push("some have a time and some have none");
   problems.push(...clashes(timed));
+  for (const { fault, atMs = 0, durationMs, seed: own = 0 } of timed) {
+    if (atMs + durationMs > FAULTS_MINUTES_MAX * 60_000) {
+      problems.push(`${fault.name} ends later than ${FAULTS_MINUTES_MAX} minutes after the beginning`);
+    }
+    if (own > SEED_MAX) problems.push(`${fault.name} has a seed above ${SEED_MAX}`);
+  }
   if (problems.length > 0) throw new FingerpostError("invalid_argument", `--faults: ${problems.join("; ")}`);
   if (timed.length === 0) return { type: "only", faults: [...new Set(entries.map(({ fault }) => fault))] };
 

@@ -30,12 +30,15 @@ test("a run that crashes leaves every event that it learnt, and not the one that
   ]);
 });
 
-test("a history with a line that is none is refused, and not read as far as it goes", () => {
-  const { path, recorder } = recording();
-  recorder.record({ type: "phase", at: 0, phase: "warm-up" });
-  appendFileSync(path, "half a li\n");
-  expect(() => readHistory(path)).toThrow(SyntaxError);
-});
+test.each(["half a li", "null", "[1]", '{"at":1}'])(
+  "a history with the line %s is refused, and not read as far as it goes",
+  (line) => {
+    const { path, recorder } = recording();
+    recorder.record({ type: "phase", at: 0, phase: "warm-up" });
+    appendFileSync(path, `${line}\n`);
+    expect(() => readHistory(path)).toThrow(SyntaxError);
+  },
+);
 
 test("a process that stood still is recorded, with both times, and one that was a little late is not", async () => {
   const { clock, recorder } = recording();

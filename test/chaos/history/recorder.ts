@@ -53,7 +53,11 @@ export function readHistory(path: string): readonly HistoryEvent[] {
   const lines = readFileSync(path, "utf8").split("\n");
   // After the last line break comes nothing, or what was cut off.
   lines.pop();
-  return lines.map((line) => JSON.parse(line) as HistoryEvent);
+  return lines.map((line, index) => {
+    const event = JSON.parse(line) as HistoryEvent | null;
+    if (typeof event?.type !== "string") throw new SyntaxError(`line ${index + 1} is no event`);
+    return event;
+  });
 }
 
 /** Times to a hundredth of a millisecond: more digits would tell nothing, and be most of the file. */

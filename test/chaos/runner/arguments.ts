@@ -1,13 +1,11 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { FAULTS_MINUTES_MAX } from "../faults/parse-schedule.ts";
+import { FAULTS_MINUTES_SHORT } from "./phases.ts";
 
-/** What the recorder keeps in memory is an hour and a half; and several seeds find more than one that is long. */
-const MINUTES_MAX = 60;
 const MINUTES_MIN = 0.02;
 const SEED_MAX = 2 ** 32 - 1;
 /** Runs of one command. */
 const SEEDS_MAX = 10_000;
-/** Of the phase of faults, in a short run: long enough for a handful. */
-const SHORT_MINUTES = 0.12;
 /** Of the broken builds, whose schedules are fixed: one that was caught is caught again. */
 const BROKEN_SEED = 1;
 
@@ -80,9 +78,10 @@ export function parseArguments(
       ).argParser((text) => checkedFaults(text, faultsOf)),
     )
     .addOption(
-      new Option("--short", `a small run of half a minute, ${SHORT_MINUTES * 60} s of it with faults`).conflicts(
-        "minutes",
-      ),
+      new Option(
+        "--short",
+        `a small run of half a minute, ${(FAULTS_MINUTES_SHORT * 60).toFixed(1)} s of it with faults`,
+      ).conflicts("minutes"),
     )
     .addOption(
       new Option("--broken <name>", `a deliberately broken build, which must be caught: all, ${brokenNames.join(", ")}`)
@@ -113,8 +112,7 @@ export function parseArguments(
   }
   if (given.listFaults) return { type: "list-faults" };
   if (given.check !== undefined) return { type: "check", file: given.check };
-  const { faults, out, short = false, keepLogs = false } = given;
-  const minutes = given.minutes ?? (short && faults === undefined ? SHORT_MINUTES : undefined);
+  const { minutes, faults, out, short = false, keepLogs = false } = given;
   const run: RunArguments = {
     short,
     keepLogs,
@@ -144,8 +142,8 @@ function rangeOf(text: string): readonly number[] {
 
 function minutesOf(text: string): number {
   const minutes = Number(text);
-  if (text.trim() === "" || !(minutes >= MINUTES_MIN && minutes <= MINUTES_MAX)) {
-    throw new InvalidArgumentError(`It must be a number from ${MINUTES_MIN} to ${MINUTES_MAX}.`);
+  if (text.trim() === "" || !(minutes >= MINUTES_MIN && minutes <= FAULTS_MINUTES_MAX)) {
+    throw new InvalidArgumentError(`It must be a number from ${MINUTES_MIN} to ${FAULTS_MINUTES_MAX}.`);
   }
   return minutes;
 }

@@ -32,3 +32,7 @@ export const SHORT: PhaseLengths = {
   statesEveryMs: 300,
   endMs: 1200,
 };
+
+/** Of the phase of faults, unless more is asked for: long enough for a handful in a short run. */
+export const FAULTS_MINUTES = 2;
+export const FAULTS_MINUTES_SHORT = 0.12;

@@ -49,6 +49,15 @@ test("what is drawn is drawn from the seed, from the faults that are named, with
   expect(minutesOf({ seed: 3 })).toBe(2);
 });
 
+test("a short run is short whatever it draws from, and no run ends before its schedule", () => {
+  for (const faults of ["redis-kill", "none"]) {
+    expect(minutesOf({ seed: 3, short: true, faults })).toBe(0.12);
+    expect(minutesOf({ seed: 3, faults })).toBe(2);
+  }
+  expect(minutesOf({ seed: 3, minutes: 0.1, faults: "redis-kill@5m+30s" })).toBe(5.5);
+  expect(minutesOf({ seed: 3, minutes: 7, faults: "redis-kill@5m+30s" })).toBe(7);
+});
+
 test("a run is replayed by all that it was asked with", () => {
   expect(replayCommand(7, { short: false })).toBe("npm run chaos -- --seed 7");
   expect(replayCommand(7, { short: false, minutes: 3 })).toBe("npm run chaos -- --seed 7 --minutes 3");

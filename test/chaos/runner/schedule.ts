@@ -2,10 +2,10 @@ import type { Planned } from "../faults/fault.ts";
 import { FAULTS } from "../faults/index.ts";
 import { parseFaults, type FaultsAsked } from "../faults/parse-schedule.ts";
 import { drawSchedule } from "../faults/schedule.ts";
+import { FAULTS_MINUTES, FAULTS_MINUTES_SHORT } from "./phases.ts";
 
 /** In place of a list of faults. */
 const NO_FAULTS = "none";
-const MINUTES_DEFAULT = 2;
 /** After the last fault of a schedule, so that what it did is seen. */
 const AFTERWARDS_MS = 500;
 
@@ -13,6 +13,7 @@ interface Asked {
   readonly seed: number;
   readonly minutes?: number;
   readonly faults?: string;
+  readonly short?: boolean;
 }
 
 /** The faults of a run: as its schedule says, or drawn from its seed. */
@@ -23,13 +24,13 @@ export function scheduleOf(asked: Asked, leaseTtlMs: number): readonly Planned[]
   return drawSchedule({ seed, durationMs: minutesOf(asked) * 60_000, faults: parsed.faults, leaseTtlMs });
 }
 
-/** Of the phase of faults: as asked, as long as an explicit schedule needs, or the default. */
-export function minutesOf({ minutes, faults, seed }: Asked): number {
-  if (minutes !== undefined) return minutes;
+/** Of the phase of faults: as asked, but as long as an explicit schedule at least; left out, just that, or the default. */
+export function minutesOf({ minutes, faults, seed, short = false }: Asked): number {
   const parsed = readFaults(faults, seed);
-  if (parsed.type === "only") return MINUTES_DEFAULT;
-  const ends = parsed.planned.map(({ atMs, durationMs }) => atMs + durationMs);
-  return (Math.max(0, ...ends) + AFTERWARDS_MS) / 60_000;
+  const ends = parsed.type === "schedule" ? parsed.planned.map(({ atMs, durationMs }) => atMs + durationMs) : [];
+  if (ends.length === 0) return minutes ?? (short ? FAULTS_MINUTES_SHORT : FAULTS_MINUTES);
+  const endMs = Math.max(...ends);
+  return minutes === undefined ? (endMs + AFTERWARDS_MS) / 60_000 : Math.max(minutes, endMs / 60_000);
 }
 
 /** Throws what is wrong with the text. */
