@@ -6,7 +6,7 @@ import type { Entry, NamespaceState } from "../memory/namespace-state.ts";
 import type { Reading } from "./reading.ts";
 import type { DocumentName } from "./shared-readings.ts";
 
-/** What is said of a copy's head, which is not signed, counts for nothing. */
+/** What is said of a copy's head, which is not signed, counts for nothing that would make it newer. */
 const OLDEST: Version = { epoch: 0, revision: 0 };
 
 export interface DeepReaderOptions {
@@ -35,7 +35,7 @@ export function createDeepReader(options: DeepReaderOptions): (names: readonly D
       if (kind === "head") reading.sharedHead(copy.opened, readAt, "deep");
       else if (kind === "catalog") reading.catalog(copy.opened, "deep");
       else {
-        const taken = reading.snapshot(name, copy.opened, OLDEST, readAt, "deep");
+        const taken = reading.snapshot(name, copy.opened, { ...copy.verified, ...OLDEST }, readAt, "deep");
         if (taken) entries.set(name, taken.entry);
       }
     });

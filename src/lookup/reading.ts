@@ -7,6 +7,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { ResolverLog } from "../log.ts";
 import type { Entry, NamespaceState } from "../memory/namespace-state.ts";
+import type { Verified } from "../store/stored-reading.ts";
 import type { Opened, Origin } from "./opening.ts";
 import type { Refusals } from "./refusals.ts";
 
@@ -35,7 +36,7 @@ export interface Reading {
   /** The head that another store than Redis had. */
   sharedHead(opened: Opened, readAt: number, from: Origin): Head | undefined;
   /** `verified`: the head it was read with, at `readAt`. */
-  snapshot(service: string, opened: Opened, verified: Version, readAt: number, from: Origin): Taken | undefined;
+  snapshot(service: string, opened: Opened, verified: Verified, readAt: number, from: Origin): Taken | undefined;
   catalog(opened: Opened, from: Origin): void;
 }
 

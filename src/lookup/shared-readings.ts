@@ -5,7 +5,7 @@ import { within } from "../../kernel/deadline.ts";
 import { messageOf } from "../../kernel/errors.ts";
 import type { ResolverLog } from "../log.ts";
 import type { ColoCache, ColoKind } from "../store/colo.ts";
-import type { StoredReading } from "../store/stored-reading.ts";
+import type { StoredReading, Verified } from "../store/stored-reading.ts";
 
 /** How long anyone looks into the colo cache: past that Redis is as fast. */
 export const COLO_TIMEOUT_MS = 100;
@@ -28,7 +28,7 @@ export type DocumentName = readonly [kind: DocumentKind, name: string];
 export interface SharedReading {
   /** When it began, monotonic. */
   readonly readAt: number;
-  readonly verified: Version;
+  readonly verified: Verified;
   readonly text: string;
 }
 
@@ -39,13 +39,13 @@ export interface SharedReadings {
   /** In the order of `documents`, as far as they are there. */
   get(documents: readonly DocumentName[]): Promise<readonly (SharedReading | undefined)[]>;
   /** Leaves a reading, begun at `readAt` (monotonic), to the others. */
-  put(document: DocumentName, readAt: number, verified: Version, text: string): Promise<void>;
+  put(document: DocumentName, readAt: number, verified: Verified, text: string): Promise<void>;
   /** When another isolate has last said that it goes to Redis for the head, monotonic; -Infinity if none has. */
   claimedAt(): Promise<number>;
   /** Tells the others that this one goes. It does not keep them from going: it only makes it unlikely. */
   claim(): Promise<void>;
   marked(mark: string): Promise<SharedReading | undefined>;
-  mark(mark: string, verified: Version): Promise<void>;
+  mark(mark: string, version: Version): Promise<void>;
 }
 
 export interface SharedReadingsOptions {
@@ -55,7 +55,7 @@ export interface SharedReadingsOptions {
   readonly log: ResolverLog;
 }
 
-const NO_VERSION: Version = { epoch: 0, revision: 0 };
+const NO_HEAD: Verified = { epoch: 0, revision: 0, confirmedAt: 0 };
 
 export function createSharedReadings({ namespace, colo, clock, log }: SharedReadingsOptions): SharedReadings {
   let pausedUntil = -Infinity;
@@ -85,7 +85,7 @@ export function createSharedReadings({ namespace, colo, clock, log }: SharedRead
     await bounded(PUT_TIMEOUT_MS, (cache) => cache.put(namespace, kind, name, reading));
   }
 
-  const markOf = (verified: Version): StoredReading => ({ readAt: Math.round(clock.now()), verified, text: "" });
+  const markOf = (verified: Verified): StoredReading => ({ readAt: Math.round(clock.now()), verified, text: "" });
 
   return {
     usable,
@@ -98,12 +98,12 @@ export function createSharedReadings({ namespace, colo, clock, log }: SharedRead
       const [claim] = (await get([["claim", ""]])) ?? [];
       return claim?.readAt ?? -Infinity;
     },
-    claim: () => put("claim", "", markOf(NO_VERSION)),
+    claim: () => put("claim", "", markOf(NO_HEAD)),
     async marked(mark) {
       const [found] = (await get([["copied", mark]])) ?? [];
       return found;
     },
-    mark: (mark, verified) => put("copied", mark, markOf(verified)),
+    mark: (mark, version) => put("copied", mark, markOf({ ...NO_HEAD, ...version })),
   };
 }
 

@@ -334,7 +334,7 @@ describe("the colo cache", () => {
     await spoilt((entry) => entry);
     await fixture.clock.advance(HEAD_LIFE_MS);
     await fixture.publisher.put("web", [instance("web-2")]);
-    const verified = { epoch: 2 ** 50, revision: 2 ** 50 };
+    const verified = { epoch: 2 ** 50, revision: 2 ** 50, confirmedAt: fixture.clock.now() };
     for (const [key, entry] of cached) cached.set(key, { ...entry, readAt: fixture.clock.now(), verified });
     const asking = await anotherIsolate({ colo });
     expect(await asking.look("web")).toMatchObject({ ids: ["web-2"], source: "redis" });

@@ -2,6 +2,7 @@ import type { Catalog } from "../../contract/catalog.ts";
 import type { Head, RingEntry } from "../../contract/head.ts";
 import type { ServiceSnapshot } from "../../contract/snapshot.ts";
 import { compareVersions, type Version } from "../../contract/version.ts";
+import type { Verified } from "../store/stored-reading.ts";
 import type { BoundedMap } from "./bounded-map.ts";
 import { continues } from "./continuity.ts";
 import { createHeld, type Held } from "./held.ts";
@@ -53,7 +54,7 @@ export interface NamespaceState {
   acceptSnapshot(
     snapshot: ServiceSnapshot,
     textLength: number,
-    verified: Version,
+    verified: Verified,
     currentAt: number,
     expired?: boolean,
   ): Entry;
@@ -153,10 +154,14 @@ export function createNamespaceState(entries: BoundedMap<string, Entry>): Namesp
       const order = existing ? compareVersions(snapshot, existing.held.snapshot) : 1;
       // What is current stays so until a head says otherwise: an older reading of the same says nothing.
       if (existing && (order < 0 || (order === 0 && existing.standing.type === "current"))) return existing;
-      const since = Math.max(currentThen, existing ? currentAt(existing) : -Infinity);
       const type = expired ? "unverified" : standingOf(snapshot, verified);
+      // Whichever says that it was current later. What replaces an older one is as new as that was.
       const standing: Standing =
-        type === "current" ? { type } : { type, since, confirmedAt: existing ? confirmed(existing) : Infinity };
+        type === "current"
+          ? { type }
+          : existing && currentAt(existing) >= currentThen
+            ? left(type, existing)
+            : { type, since: currentThen, confirmedAt: verified.confirmedAt };
       if (standing.type === "behind") behind.add(service);
       else behind.delete(service);
       if (existing && order === 0) {
