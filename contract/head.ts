@@ -31,6 +31,11 @@ export interface Head {
   /** Of the etcd this is published from. */
   readonly identity: string;
   readonly epoch: number;
+  /**
+   * The epoch of the claim that found nothing here, since which each publisher took over what the last one left. What is of
+   * an earlier epoch may have been lost, whatever its revision. Earlier builds leave it out.
+   */
+  readonly lifeEpoch?: number | undefined;
   readonly revision: number;
   readonly etcdRevision: number;
   /** False while a publisher that found nothing here has not yet filled it: no absence follows from such a head. */
@@ -50,6 +55,7 @@ const headSchema = v.object({
   ...documentEntries("head"),
   identity: v.string(),
   epoch: versionNumber,
+  lifeEpoch: v.optional(versionNumber),
   revision: versionNumber,
   etcdRevision: versionNumber,
   complete: v.boolean(),

@@ -101,10 +101,12 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
   const stored = found && text !== undefined && (await belief("head", namespace, "", text)) ? found : undefined;
   if (found && !stored) log.warn({ namespace }, "The head in Redis is signed with no known key: nothing is taken over");
   const epochLeast = Math.max(found?.epoch ?? 0, epochOwn, leadership.revision) + 1;
+  const epoch = Math.max(epochLeast, nowRedisMs);
   const head: Head = {
     ...(stored ?? headOfNothing(namespace, Math.min(found?.revision ?? 0, leadership.revision + REVISION_AHEAD_MAX))),
     identity: leadership.identity,
-    epoch: Math.max(epochLeast, nowRedisMs),
+    epoch,
+    lifeEpoch: stored ? stored.lifeEpoch : epoch,
     heartbeatAt: clock.now(),
     // A predecessor's clock may have been ahead: a confirmation from the future would not be seen to advance.
     confirmedAt: Math.min(stored?.confirmedAt ?? 0, clock.now()),
@@ -125,7 +127,10 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
 }
 
 /** It takes over nothing but the revision, so that no watcher waits for one that it has seen already. */
-function headOfNothing(namespace: string, revision: number): Omit<Head, "identity" | "epoch" | "heartbeatAt"> {
+function headOfNothing(
+  namespace: string,
+  revision: number,
+): Omit<Head, "identity" | "epoch" | "lifeEpoch" | "heartbeatAt"> {
   return {
     namespace,
     revision,

@@ -12,9 +12,11 @@ export function continues(previous: Head, next: Head): boolean {
 
 /**
  * Whether a publisher of a later epoch took `previous` over, ring and all, rather than filled an empty Redis: revisions
- * of the two may then be anything to each other. A trimmed ring is still recognised by the entries that it kept.
+ * of the two may then be anything to each other. Where Redis lost only its last writes, and in heads of earlier builds, it
+ * is the entries that the ring kept which tell.
  */
 function carriesOver(previous: Head, next: Head): boolean {
+  if (previous.epoch < (next.lifeEpoch ?? 0)) return false;
   if (previous.identity !== next.identity || next.revision < previous.revision) return false;
   if (next.ring.floor < previous.ring.floor) return false;
   const revisions = new Map(next.ring.entries.map(([revision, service]) => [service, revision]));

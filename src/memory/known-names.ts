@@ -68,6 +68,7 @@ export function createKnownNames(): KnownNames {
     },
     accept(catalog, head, expired) {
       if (!expired && (catalog.revision < head.catalogRevision || catalog.revision < head.ring.floor)) return;
+      if (catalog.epoch < (head.lifeEpoch ?? 0) && !expired) return;
       // Of another lineage: what an earlier epoch knew of a later revision was lost. One that was taken over is the one that
       // the head names; any other may lack what was there when Redis was filled again, at a revision below its own.
       if (catalog.epoch < head.epoch && catalog.revision > (expired ? head.revision : head.catalogRevision)) return;

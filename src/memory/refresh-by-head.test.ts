@@ -77,6 +77,7 @@ function stored(
     namespace: "default",
     identity: "one",
     epoch,
+    lifeEpoch: before?.head.lifeEpoch ?? epoch,
     revision,
     etcdRevision: 1,
     complete: true,
@@ -108,9 +109,8 @@ function next(before: Stored, one: Turn): Stored | undefined {
     );
   }
   if (one.type !== "fill") return undefined;
-  // Of a Redis that lost everything: revisions begin anew, and may be below what readers have. That one of them is exactly
-  // one of an earlier life is left out: nothing tells such a floor, or such a catalog, from one that was taken over.
-  const version = { epoch: epoch + 1, revision: one.revision + epoch / 1000 };
+  // Of a Redis that lost everything: revisions begin anew, may be below what readers have, and are those of earlier lives.
+  const version = { epoch: epoch + 1, revision: one.revision };
   const there = [...before.snapshots.values()].filter(({ tombstoneUntil }) => tombstoneUntil === undefined);
   const filled = there.map(({ service }) => [service, snapshot(service, version, true)] as const);
   return stored(version, emptyRing(version.revision), new Map(filled));

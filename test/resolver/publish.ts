@@ -31,6 +31,7 @@ export function createTestPublisher(write: Write, options: { namespace?: string;
   const { namespace = "default", now } = options;
   let floor = 0;
   let catalogRevision = 0;
+  let lifeEpoch: number | undefined;
   let ring: RingEntry[] = [];
   const stamps = new Map<string, { epoch: number; revision: number }>();
 
@@ -78,6 +79,7 @@ export function createTestPublisher(write: Write, options: { namespace?: string;
     async fill() {
       const revision = ++publisher.revision;
       ring = [];
+      lifeEpoch = publisher.epoch;
       floor = revision;
       catalogRevision = revision;
       const values: Record<string, string> = {};
@@ -99,6 +101,7 @@ export function createTestPublisher(write: Write, options: { namespace?: string;
         namespace,
         identity: "4f9c1be6a5ef4d1ab3b0a4d3c6f6a001",
         epoch: publisher.epoch,
+        lifeEpoch,
         revision: publisher.revision,
         etcdRevision: publisher.revision,
         complete: true,

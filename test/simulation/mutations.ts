@@ -59,8 +59,8 @@ export const MUTATIONS: readonly Mutation[] = [
     "epoch-kept",
     "A claim goes on with the epoch that it finds.",
     "registrar/publisher/claim.ts",
-    "epoch: Math.max(epochLeast, nowRedisMs),",
-    "epoch: found?.epoch ?? nowRedisMs,",
+    "const epoch = Math.max(epochLeast, nowRedisMs);",
+    "const epoch = found?.epoch ?? nowRedisMs;",
   ),
   mutation(
     "unverified-claim",
@@ -229,6 +229,20 @@ export const MUTATIONS: readonly Mutation[] = [
     "src/memory/known-names.ts",
     "if (continuous) patch(head.ring.entries, state.stored.revision);",
     "if (continuous) return;",
+  ),
+  mutation(
+    "life-unseen",
+    "A resolver takes a Redis that was lost and filled again at the same revision for one that was taken over.",
+    "src/memory/continuity.ts",
+    "if (previous.epoch < (next.lifeEpoch ?? 0)) return false;",
+    "",
+  ),
+  mutation(
+    "reading-without-its-head",
+    "What another isolate has read, and is behind, is as old as that reading, and not as what its head confirmed.",
+    "src/memory/namespace-state.ts",
+    "confirmedAt: verified.confirmedAt }",
+    "confirmedAt: Infinity }",
   ),
   mutation(
     "incomplete-is-taken",
