@@ -5,6 +5,9 @@ const SEED_MAX = 2 ** 32 - 1;
 /** Of one command: some days. */
 const SEEDS_MAX = 1_000_000;
 
+/** Processes of one command: more than cores makes nothing faster. */
+const WORKERS_MAX = 64;
+
 const EXIT_USAGE = 2;
 
 export type Arguments =
@@ -12,6 +15,7 @@ export type Arguments =
       readonly type: "simulate";
       readonly first: number;
       readonly count: number;
+      readonly workers: number;
       readonly places?: readonly number[];
       readonly traced: boolean;
       readonly broken?: string;
@@ -22,6 +26,7 @@ export type Arguments =
 interface Given {
   readonly seed: number;
   readonly seeds: number;
+  readonly workers: number;
   readonly only?: readonly number[];
   readonly trace?: true;
   readonly broken?: string;
@@ -34,6 +39,12 @@ export function parseArguments(argv: readonly string[], mutations: readonly stri
     )
     .addOption(new Option("--seed <n>", "the first").argParser(between(0, SEED_MAX, true)).default(1))
     .addOption(new Option("--seeds <n>", "how many").argParser(between(1, SEEDS_MAX, true)).default(1))
+    .addOption(
+      new Option("--workers <n>", "processes that share the seeds: one a core")
+        .argParser(between(1, WORKERS_MAX, true))
+        .default(1)
+        .conflicts(["only", "trace", "broken"]),
+    )
     .addOption(
       new Option("--only <places>", "of the steps that are kept, such as 8,9,16; without it all are").argParser(
         placesOf,
@@ -48,11 +59,12 @@ export function parseArguments(argv: readonly string[], mutations: readonly stri
     .allowExcessArguments(false)
     .exitOverride();
   try {
-    const { seed, seeds, only, trace = false, broken } = command.parse(argv).opts<Given>();
+    const { seed, seeds, workers, only, trace = false, broken } = command.parse(argv).opts<Given>();
     return {
       type: "simulate",
       first: seed,
       count: seeds,
+      workers,
       traced: trace,
       ...(only ? { places: only } : {}),
       ...(broken === undefined ? {} : { broken }),

@@ -36,6 +36,8 @@ interface Reign {
 
 export function createLedger({ redis, truth, termOf, followsSinceMs, report }: LedgerOptions): Ledger {
   let reign: Reign | undefined;
+  /** By epoch, which process has claimed it. */
+  const claimants = new Map<number, string>();
 
   function lost(): void {
     // What it was about to compare is not there any more.
@@ -94,6 +96,9 @@ export function createLedger({ redis, truth, termOf, followsSinceMs, report }: L
       const headText = texts.get(HEAD);
       if (headText === undefined) return;
       const head = decodeHead(headText, NAMESPACE);
+      const claimant = claimants.get(head.epoch) ?? by;
+      claimants.set(head.epoch, claimant);
+      if (claimant !== by) report("single writer", `${by} wrote in epoch ${head.epoch}, which ${claimant} had claimed`);
       const isClaim = texts.size === 1 && (before === undefined || head.epoch > before.epoch);
       if (before && head.epoch !== before.epoch && !isClaim) report("single writer", "a commit changed the epoch");
       for (const [key, text] of texts) {

@@ -1,6 +1,7 @@
 import { changeWhileLoading } from "../chaos/broken/hooks.ts";
 import { parseArguments } from "./arguments.ts";
 import { MUTATIONS } from "./mutations.ts";
+import { shareSeeds } from "./workers.ts";
 
 const given = parseArguments(
   process.argv,
@@ -8,6 +9,8 @@ const given = parseArguments(
 );
 if (given.type === "told") {
   process.exitCode = given.exitCode;
+} else if (given.workers > 1) {
+  if (!(await shareSeeds(given))) process.exitCode = 1;
 } else {
   // The stacks of errors that a world is made of are never looked at.
   Error.stackTraceLimit = 0;

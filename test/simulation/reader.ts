@@ -35,14 +35,13 @@ export interface ReaderOptions {
   readonly resolver: Resolver;
   readonly truth: Truth;
   readonly nowMs: () => number;
-  /** There is a colo cache. */
-  readonly sharesReadings: boolean;
   /** How far wall clocks of this world differ. */
   readonly slackMs: () => number;
   /** The least `confirmedAt` of heads that this isolate, or another of its data centre, has read since. */
   readonly confirmedSinceMs: (sinceMs: number) => number;
   readonly report: (guarantee: Guarantee, text: string) => void;
-  readonly tell: (text: string) => void;
+  /** Takes what is costly to tell as a function, which is called if anybody wants to know. */
+  readonly tell: (text: string | (() => string)) => void;
 }
 
 export function createReader(options: ReaderOptions): Reader {
@@ -50,8 +49,15 @@ export function createReader(options: ReaderOptions): Reader {
   const answered = new Map<string, Answer>();
   const platform = { background: () => undefined };
 
-  const fetched = (service: string, query = "") =>
-    resolver.fetch(new Request(`http://resolver/v1/services/${service}${query}`), platform);
+  /** By URL: making them is a tenth of what a lookup costs, and nothing of one is used up. */
+  const requests = new Map<string, Request>();
+
+  function fetched(service: string, query = "") {
+    const url = `http://resolver/v1/services/${service}${query}`;
+    const request = requests.get(url) ?? new Request(url);
+    requests.set(url, request);
+    return resolver.fetch(request, platform);
+  }
 
   function checkInstances(service: string, answer: Answer, lowerMs: number): void {
     const where = `${process.name} of ${service} at ${answer.epoch}/${answer.revision}`;
@@ -85,8 +91,10 @@ export function createReader(options: ReaderOptions): Reader {
       const tookMs = nowMs() - startedAtMs;
       if (tookMs > ANSWER_MS_MAX) report("availability", `${process.name} took ${Math.round(tookMs)} ms`);
       const { status, headers } = response;
-      const told = ["age-ms", "stale", "source"].map((name) => `${name} ${headers.get(`fingerpost-${name}`)}`).join();
-      tell(`${process.name}: answered ${status} for ${service} ${headers.get("etag")} ${told}`);
+      tell(() => {
+        const told = ["age-ms", "stale", "source"].map((name) => `${name} ${headers.get(`fingerpost-${name}`)}`).join();
+        return `${process.name}: answered ${status} for ${service} ${headers.get("etag")} ${told}`;
+      });
       if (status === 404) {
         const lowerMs = Math.min(confirmedSinceMs(startedAtMs - ABSENCE_READ_MS), startedAtMs) - slackMs();
         if (truth.mayBeEmptyAtMs(service) < lowerMs) {
@@ -112,10 +120,7 @@ export function createReader(options: ReaderOptions): Reader {
       if (ageMs > STALE_AFTER_MS && headers.get("fingerpost-stale") !== "true") {
         report("honest age", `${process.name}: ${service} is ${ageMs} ms old and not marked`);
       }
-      const toldMs = startedAtMs - ageMs - slackMs();
-      // Of what another isolate has read, and a later head shows to be over, only the time of that reading is known.
-      const isShared = options.sharesReadings && headers.get("fingerpost-source") === "last-known-good";
-      const lowerMs = isShared ? Math.min(toldMs, confirmedSinceMs(toldMs)) : toldMs;
+      const lowerMs = startedAtMs - ageMs - slackMs();
       if (!(truth.mayBeEmptyAtMs(service) >= lowerMs) && !answer.instances.some(isServed)) {
         const text = `${process.name}: ${service} has no instance at ${answer.epoch}/${answer.revision}`;
         report("never empty by accident", text);

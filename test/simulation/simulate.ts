@@ -15,6 +15,9 @@ const HOLDS_END_MS = HOLD_MS + 8000;
 const CLOSED_MS = 10_000;
 /** Between two lookups of an isolate. */
 const LOOKUP_MS_MAX = 1600;
+/** The same once the parts have had the time of an election since the last fault: there is little left to see. */
+const CALM_LOOKUP_MS_MAX = 6400;
+const CALM_AFTER_MS = 12_000;
 /** Requests to Redis of one publisher at a time: the product's own bound. */
 const STORE_WAITING_MAX = 16;
 /** Timers that a publisher at rest may have. */
@@ -71,7 +74,8 @@ function read({ timeline, isolates, report }: World, seed: number, fromMs: numbe
     isolate?.process.deliver(() => {
       isolate.look(service).catch((error: unknown) => report("no defect", `a lookup broke: ${String(error)}`));
     });
-    const nextMs = timeline.nowMs() + random() * LOOKUP_MS_MAX;
+    const isCalm = timeline.nowMs() > FAULTS_END_MS + CALM_AFTER_MS;
+    const nextMs = timeline.nowMs() + random() * (isCalm ? CALM_LOOKUP_MS_MAX : LOOKUP_MS_MAX);
     if (nextMs < untilMs) timeline.at(nextMs, () => look(name));
   };
   for (const name of isolates.keys()) timeline.at(fromMs, () => look(name));

@@ -39,7 +39,7 @@ export interface World {
   /** What happened, a line each, if anybody wants to know. */
   readonly trace: string[];
   readonly report: (guarantee: Guarantee, text: string) => void;
-  tell(text: string): void;
+  tell(text: string | (() => string)): void;
   startPublisher(name: string): void;
   /** Closes it, and sees that nothing of it is left. */
   endPublisher(publisher: PublisherProcess): Promise<void>;
@@ -69,8 +69,10 @@ export function createWorld(plan: Plan, traced: boolean): World {
   const nowMs = () => timeline.nowMs();
   const slackMs = () => SLACK_MS + skewMs;
 
-  function tell(text: string): void {
-    if (traced) trace.push(`${(nowMs() / 1000).toFixed(3).padStart(8)} s  ${text}`);
+  function tell(text: string | (() => string)): void {
+    if (!traced) return;
+    const line = typeof text === "string" ? text : text();
+    trace.push(`${(nowMs() / 1000).toFixed(3).padStart(8)} s  ${line}`);
   }
   function report(guarantee: Guarantee, text: string): void {
     violations.push({ guarantee, atMs: nowMs(), text });
@@ -108,7 +110,7 @@ export function createWorld(plan: Plan, traced: boolean): World {
   function logOf(name: string): Log {
     const line = (level: string) => (fields: unknown, text?: string) => {
       const message = text ?? String(fields);
-      tell(`${name}: ${message}${text === undefined ? "" : ` ${JSON.stringify(fields)}`}`);
+      tell(() => `${name}: ${message}${text === undefined ? "" : ` ${JSON.stringify(fields)}`}`);
       if (level === "error") report("no defect", `${name} logged: ${message} ${inspect(fields)}`);
       const [, cause] = /^Publishing failed: (.*)/.exec(message) ?? [];
       if (cause !== undefined && !EXPECTED_FAILURE.test(cause)) report("no defect", `${name}: ${message}`);
@@ -158,7 +160,6 @@ export function createWorld(plan: Plan, traced: boolean): World {
       const random = randomOf(seed, `${life} redis`);
       const link = createLink({ timeline, process, random });
       const log = logOf(life);
-      const sharesReadings = settings.colo && name !== ISOLATES.at(-1);
       const store = createReadStore(redis, link, () => (random() < settings.replicaReads ? "replica" : "master"));
       const resolver = createResolver({
         access: { type: "open" },
@@ -175,7 +176,7 @@ export function createWorld(plan: Plan, traced: boolean): World {
             return texts;
           },
         },
-        ...(sharesReadings ? { colo } : {}),
+        ...(settings.colo && name !== ISOLATES.at(-1) ? { colo } : {}),
         ...(deep ? { deep } : {}),
         clock: process.clock,
         random: process.random,
@@ -186,7 +187,6 @@ export function createWorld(plan: Plan, traced: boolean): World {
         resolver,
         truth,
         nowMs,
-        sharesReadings,
         slackMs,
         confirmedSinceMs: (sinceMs) =>
           Math.min(

@@ -24,6 +24,8 @@ const refusals: readonly (readonly [command: keyof typeof commands, argv: readon
   ["simulate", ["--seeds", "0"], "whole number from 1"],
   ["simulate", ["--only", "1,"], "numbers such as"],
   ["simulate", ["--broken", "other"], "last-goes"],
+  ["simulate", ["--workers", "0"], "whole number from 1"],
+  ["simulate", ["--workers", "2", "--trace"], "cannot be used with"],
   ["simulate", ["7"], "too many arguments"],
   ["fuzz", ["--seed", "1.5"], "whole number from 0"],
   ["fuzz", ["--minutes", "Infinity"], "from 0 to 1440"],
@@ -42,10 +44,11 @@ test.each(["simulate", "fuzz"] as const)("the help of %s is no failure", (comman
 });
 
 test("each option is passed on", () => {
-  expect(commands.simulate()).toEqual({ type: "simulate", first: 1, count: 1, traced: false });
+  expect(commands.simulate()).toEqual({ type: "simulate", first: 1, count: 1, workers: 1, traced: false });
+  expect(commands.simulate("--workers", "2")).toMatchObject({ workers: 2 });
   expect(
     commands.simulate("--seed", "7", "--seeds", "3", "--only", "8,16", "--trace", "--broken", "last-goes"),
-  ).toEqual({ type: "simulate", first: 7, count: 3, places: [8, 16], traced: true, broken: "last-goes" });
+  ).toEqual({ type: "simulate", first: 7, count: 3, workers: 1, places: [8, 16], traced: true, broken: "last-goes" });
   const parts = ["registrar", "gateway", "resolver", "worker", "stored"];
   expect(commands.fuzz()).toEqual({ type: "fuzz", seed: 1, minutes: 0, cases: 400, parts });
   expect(commands.fuzz("--seed", "7", "--minutes", "0.5", "--cases", "9", "--only", "gateway,gateway")).toEqual({
