@@ -106,7 +106,8 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
     ...(stored ?? headOfNothing(namespace, Math.min(found?.revision ?? 0, leadership.revision + REVISION_AHEAD_MAX))),
     identity: leadership.identity,
     epoch,
-    lifeEpoch: stored ? stored.lifeEpoch : epoch,
+    // One above its own epoch is no publisher's, and would have readers refuse every catalog.
+    lifeEpoch: stored ? Math.min(stored.lifeEpoch ?? 0, stored.epoch) : epoch,
     heartbeatAt: clock.now(),
     // A predecessor's clock may have been ahead: a confirmation from the future would not be seen to advance.
     confirmedAt: Math.min(stored?.confirmedAt ?? 0, clock.now()),

@@ -98,6 +98,7 @@ describe("a claim", () => {
   it.each<[string, (head: string) => string]>([
     ["a revision nobody could count on from", (head) => head.replace(/"revision":\d+/, `"revision":${2 ** 53 - 1}`)],
     ["an epoch no publisher claims", (head) => head.replace(/"epoch":\d+/, `"epoch":${Date.now() + 10 * 86_400_000}`)],
+    ["a life that has not begun", (head) => head.replace(/"lifeEpoch":\d+/, `"lifeEpoch":${2 ** 52}`)],
     ["a schema that no build has", (head) => head.replace('"schema":1', '"schema":1e999')],
     [
       "more changes than a ring holds",
@@ -111,7 +112,9 @@ describe("a claim", () => {
     first.publisher.beat(Date.now());
     const head = await until("the head is a publisher's again", async () => {
       const read = await stage.stored.head().catch(() => undefined);
-      return read?.complete && read.epoch < Date.now() + 86_400_000 && read;
+      const isOurs =
+        read?.complete && read.epoch < Date.now() + 86_400_000 && (read.lifeEpoch ?? Infinity) <= read.epoch;
+      return isOurs && read;
     });
     expect(head.revision).toBeLessThan(2 ** 40);
     expect(await stage.stored.snapshot("web")).toMatchObject({ epoch: head.epoch, instances: [{ id: "1" }] });
