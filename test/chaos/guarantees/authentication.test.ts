@@ -5,6 +5,7 @@ import {
   CALLS_PER_LIFE,
   CALLS_PER_WINDOW,
   QUIET_CALLS_MAX,
+  TOKEN_TTL_MS,
 } from "./authentication.ts";
 import { settleMs } from "./trouble.ts";
 import { etcdSample, fault, phase, run, sample, SETTINGS } from "./story.ts";
@@ -72,4 +73,31 @@ test("etcd itself counts none while nothing is wrong, whoever might call", () =>
   ];
   expect(authentication.check(quiet(QUIET_CALLS_MAX))).toEqual([]);
   expect(authentication.check(quiet(QUIET_CALLS_MAX + 1))).toHaveLength(1);
+});
+
+test("a storm that only etcd counts is a violation also while faults go on", () => {
+  const most = CALLS_PER_WINDOW * (SETTINGS.agents + SETTINGS.publishers);
+  const storm = (calls: number, life = 1) => [
+    run(),
+    phase(0, "faults"),
+    etcdSample(1000, { Authenticate: 7 }, "etcd-0"),
+    etcdSample(1500, { Authenticate: 7 }, "etcd-1"),
+    etcdSample(5000, { Authenticate: 7 + most - 10 }, "etcd-0"),
+    { ...etcdSample(5500, { Authenticate: 7 + calls - most + 10 }, "etcd-1"), life },
+    etcdSample(30_000, { Authenticate: 7 + most - 10 }, "etcd-0"),
+  ];
+  expect(authentication.check(storm(most))).toEqual([]);
+  const [violation, ...others] = authentication.check(storm(most + 1));
+  expect(violation?.what).toContain(`authenticate ${most + 1} times from 1.000 s to 5.500 s`);
+  expect(others).toEqual([]);
+  // What a member was asked before its first sample came of a life is not known to be of these seconds.
+  expect(authentication.check(storm(most + 1, 2))).toEqual([]);
+});
+
+test("a long life may move to a member that has forgotten its token, once in each time that it takes to forget", () => {
+  const after = (livedMs: number, calls: number) =>
+    authentication.check([run(), counted(1000, 1), counted(1000 + livedMs, calls)]);
+  expect(after(TOKEN_TTL_MS, CALLS_PER_LIFE + 1)).toEqual([]);
+  expect(after(TOKEN_TTL_MS - 1, CALLS_PER_LIFE + 1)).toHaveLength(1);
+  expect(after(12 * TOKEN_TTL_MS, CALLS_PER_LIFE + 13)).toHaveLength(1);
 });

@@ -8,6 +8,11 @@ const METRIC = "fingerpost_etcd_authentications_total";
 
 /** Of a registrar's life: its first, and one more for a token that was issued while members were still being joined. */
 export const CALLS_PER_LIFE = 2;
+/**
+ * After so long a member has forgotten a token that was used at others: whoever moves to it then needs a new one, also
+ * where nothing but load made it move.
+ */
+export const TOKEN_TTL_MS = 300_000;
 /** Of a fault that can cost a token: one for each member it may move to, and as many that fail. */
 export const CALLS_PER_FAULT = 6;
 /** While it lasts: failed ones back off to one in 2 s on average, and a token that is refused is replaced within 1 s. */
@@ -35,6 +40,7 @@ export const authentication = defineGuarantee(
         judgeWindows(own, accuse);
       }
     }
+    judged += judgeMembers(view, accuse);
     for (const phase of view.phases)
       if (phase.phase === "idle" || phase.phase === "lookups") judged += judgeQuiet(view, phase, accuse);
     return judged;
@@ -51,7 +57,7 @@ function judgeLife(view: View, samples: readonly Counted[], accuse: Accuse): voi
   const [first, last] = [samples[0], samples.at(-1)];
   if (!first || !last) return;
   const marginMs = settleMs(view.settings);
-  let most = CALLS_PER_LIFE;
+  let most = CALLS_PER_LIFE + Math.floor((last.at - first.at) / TOKEN_TTL_MS);
   const costly = view.faults.filter((fault) => {
     return costsToken(fault, last.process) && fault.from <= last.at && fault.to + marginMs >= first.at;
   });
@@ -108,4 +114,44 @@ function judgeQuiet(view: View, { from, to, phase }: PhaseSpan, accuse: Accuse):
     );
   }
   return 1;
+}
+
+/** The first window in which all members together, by their own count, were asked more often than all registrars may ask. */
+function judgeMembers(view: View, accuse: Accuse): number {
+  const { agents, publishers } = view.settings;
+  const most = CALLS_PER_WINDOW * (agents + publishers);
+  const asked = [...view.etcdSamples.values()].flatMap(askedBetween).toSorted((a, b) => a.last.at - b.last.at);
+  let start = 0;
+  let calls = 0;
+  for (const one of asked) {
+    calls += one.calls;
+    let first = asked[start] as Asked;
+    for (; one.last.at - first.since.at > WINDOW_MS && first !== one; first = asked[++start] as Asked)
+      calls -= first.calls;
+    // What one pair of samples far apart tells is no rate of ten seconds.
+    const windows = Math.max(1, (one.last.at - first.since.at) / WINDOW_MS);
+    if (calls <= most * windows) continue;
+    accuse(
+      `etcd was asked to authenticate ${calls} times from ${second(first.since.at)} to ${second(one.last.at)}; at most ` +
+        `${most} in ${second(WINDOW_MS)} are allowed, to all registrars together.`,
+      asked.slice(start, asked.indexOf(one) + 1).flatMap(({ since, last }) => [since, last]),
+    );
+    break;
+  }
+  return asked.length === 0 ? 0 : 1;
+}
+
+interface Asked {
+  readonly since: EtcdSampleEvent;
+  readonly last: EtcdSampleEvent;
+  readonly calls: number;
+}
+
+/** From one sample to the next of the same life. */
+function askedBetween(samples: readonly EtcdSampleEvent[]): readonly Asked[] {
+  const countOf = ({ requests }: EtcdSampleEvent) => requests["Authenticate"] ?? 0;
+  return samples.flatMap((last, index) => {
+    const since = samples[index - 1];
+    return since?.life === last.life ? [{ since, last, calls: countOf(last) - countOf(since) }] : [];
+  });
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { availability, LATENCY_SLACK_MS } from "./availability.ts";
+import { availability, LATENCY_SLACK_MS, TYPICAL_MIN } from "./availability.ts";
 import { LIFE_EDGE_MS } from "./trouble.ts";
-import { crashed, failure, life, read, run, SETTINGS, up, write } from "./story.ts";
+import { crashed, failure, life, phase, read, run, SETTINGS, up, write } from "./story.ts";
 
 const mostMs = SETTINGS.budgetMs + LATENCY_SLACK_MS;
 const start = [run(), life("node", 0, "started"), life("node", 50, "ready"), up(0), write("register", 100)];
@@ -64,4 +64,28 @@ test("a service that has ended, or whose only instance has crashed, may fail", (
 test("it says how many lookups it could judge", () => {
   expect(availability.judged([...start, good, read(2000), failure(3000)])).toBe(2);
   expect(availability.judged([...start, failure(900)])).toBe(0);
+});
+
+test("a long poll fails like any other lookup, and takes as long as it waits", () => {
+  const poll = { by: "poll" } as const;
+  expect(availability.check([...start, good, failure(2000, poll)])).toHaveLength(1);
+  expect(availability.check([...start, good, read(2000, { ...poll, to: 5000 })])).toEqual([]);
+  const gone = life("node", 3000, "killed");
+  expect(availability.check([...start, good, gone, failure(2000, { ...poll, to: 3000 })])).toEqual([]);
+});
+
+test("half of the lookups of a phase are answered within the budget", () => {
+  const lookups = (tookMs: number, name: "faults" | "warm-up" = "faults", count = TYPICAL_MIN) => [
+    ...start,
+    phase(900, name),
+    ...Array.from({ length: count }, (_, index) =>
+      read(1000 + index * 1000, { to: 1000 + index * 1000 + (index % 2 || index === 0 ? tookMs : 10) }),
+    ),
+  ];
+  expect(availability.check(lookups(SETTINGS.budgetMs))).toEqual([]);
+  const [violation, ...others] = availability.check(lookups(SETTINGS.budgetMs + 1));
+  expect(violation?.what).toContain(`Half of ${TYPICAL_MIN} lookups at node`);
+  expect(others).toEqual([]);
+  expect(availability.check(lookups(SETTINGS.budgetMs + 1, "warm-up"))).toEqual([]);
+  expect(availability.check(lookups(SETTINGS.budgetMs + 1, "faults", TYPICAL_MIN - 1))).toEqual([]);
 });

@@ -31,7 +31,7 @@ test("what is above its bound all the time after the faults is a violation, show
   const [violation, ...others] = bounded.check([...phases, ...before, ...after]);
   expect(violation?.events).toEqual([before[1], after[0]]);
   expect(violation?.what).toBe(
-    "node has 215 MB of memory at 71.000 s and had 100 at 16.000 s, before the faults; at most 214 are allowed.",
+    "node has 190 MB of memory at 71.000 s and had 100 at 16.000 s, before the faults; at most 189 are allowed.",
   );
   expect(others).toEqual([]);
   const back = sample("node", 77_000, { rssMb, life: 2 });

@@ -14,7 +14,7 @@ interface Measure<T extends Sample> {
 }
 
 /** Heaps grow until a collection is worth its while; a leak that matters grows with each request and each fault. */
-export const RSS_FACTOR = 1.5;
+export const RSS_FACTOR = 1.25;
 export const RSS_SLACK_MB = 64;
 /** Connections that are kept for a while after use, one or two to each neighbour. */
 export const HANDLES_FACTOR = 1.25;
@@ -24,7 +24,7 @@ export const LEASES_EACH = 2;
 /** Bytes a second of a process of ours while nothing is wrong: a line now and then, and none for a lookup or a renewal. */
 export const QUIET_LOG_BYTES_PER_SECOND = 1000;
 /** And while everything is: some lines for each change of state, and none for each call that fails. */
-export const FAULTS_LOG_BYTES_PER_SECOND = 10_000;
+export const FAULTS_LOG_BYTES_PER_SECOND = 2000;
 /** A shorter time tells no rate. */
 const LOG_SECONDS_MIN = 2;
 

@@ -81,3 +81,21 @@ test("what a resolver that only moves forward answers is never accused, and one 
     }),
   );
 });
+
+test("one version of a service is the same for whoever is told it, but for what is not told to all", () => {
+  const other = { resolver: "worker", reader: "http-worker" } as const;
+  const as = (status: string, generation = 1) => ({
+    instances: { "web-0": { status: "up", generation: 1 }, "web-1": { status, generation } },
+  });
+  const first = read(1000, as("up"));
+  expect(forwardOnly.check([run(), first, read(2000, { ...other, ...as("up") })])).toEqual([]);
+  for (const told of [as("suspect"), as("up", 2), as("down")]) {
+    const bad = read(2000, { ...other, ...told });
+    const [violation, ...others] = forwardOnly.check([run(), first, bad]);
+    expect(violation?.events).toEqual([first, bad]);
+    expect(others).toEqual([]);
+    expect(forwardOnly.check([run(), first, { ...bad, revision: 2 }])).toEqual([]);
+    expect(forwardOnly.check([run(), first, { ...bad, epoch: 2 }])).toEqual([]);
+  }
+  expect(forwardOnly.check([run(), read(1000), read(2000, { ...other, ...as("draining") })])).toEqual([]);
+});

@@ -3,7 +3,7 @@ import { defineGuarantee, type Accuse } from "./define.ts";
 import { mergeSpans, touching, type Spans } from "./spans.ts";
 import { settleMs, touchesRedis } from "./trouble.ts";
 import type { View } from "./view.ts";
-import { reader, second, version } from "./words.ts";
+import { answer, reader, second, version } from "./words.ts";
 
 type Versioned = ReadEvent & { readonly epoch: number; readonly revision: number };
 
@@ -57,11 +57,11 @@ function lossesOf(view: View): Spans {
 
 export const forwardOnly = defineGuarantee(
   "forward only",
-  "no reader of one resolver sees an older (epoch, revision) after a newer one",
+  "no reader of one resolver sees an older (epoch, revision) after a newer one, and each tells the same to all",
   (view, accuse) => {
     const reads = view.reads.filter(isVersioned);
     const direct = reads.filter(({ by }) => by !== "client");
-    let judged = 0;
+    let judged = judgeSame(reads, accuse);
     // What one isolate has answered binds it, whoever asks. An event of a stream was on its way for nobody knows how long.
     for (const group of Map.groupBy(direct, (one) => `${one.resolver} ${one.life} ${one.service}`).values()) {
       judged += judgeGroup(group, ({ by }) => by !== "stream", accuse);
@@ -117,4 +117,38 @@ function betweenFailures(reads: readonly ReadEvent[]): Versioned[][] {
     else stretches.push([]);
   }
   return stretches;
+}
+
+/** Whoever is told the same version of a service is told the same of it. */
+function judgeSame(reads: readonly Versioned[], accuse: Accuse): number {
+  let judged = 0;
+  for (const group of Map.groupBy(reads, (one) => `${one.service} ${version(one)}`).values()) {
+    let told: Versioned | undefined;
+    for (const read of group) {
+      if (!read.instances) continue;
+      if (!told) {
+        told = read;
+        continue;
+      }
+      judged++;
+      if (servedIn(read) === servedIn(told)) continue;
+      accuse(
+        `${reader(read)} was told ${answer(read)} of ${read.service} at ${second(read.to)}, and ${reader(told)} ` +
+          `${answer(told)} at ${second(told.to)}, both as ${version(read)}.`,
+        [told, read],
+      );
+      break;
+    }
+  }
+  return judged;
+}
+
+/** What is down or draining is not told to everybody. */
+function servedIn({ instances = {} }: ReadEvent): string {
+  return Object.entries(instances)
+    .flatMap(([id, { status, generation }]) =>
+      status === "up" || status === "suspect" ? [`${id} ${status} ${generation}`] : [],
+    )
+    .toSorted()
+    .join(", ");
 }

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import { CLIENT_PAUSE_MS, crashMs, heldMs, leaseEndMs, noGhosts } from "./no-ghosts.ts";
+import type { HistoryEvent } from "../history/event.ts";
+import { CLIENT_PAUSE_MS, crashMs, heldMs, leaseEndMs, noGhosts, WRITE_MS_MAX } from "./no-ghosts.ts";
 import { settleMs, TO_EDGE_MS } from "./trouble.ts";
-import { crashed, fault, phase, read, run, SETTINGS, unknown, up, write } from "./story.ts";
+import { crashed, fault, phase, read, run, SETTINGS, state, unknown, up, write } from "./story.ts";
 
 const start = [run(), up(0), write("register", 100)];
 const deregistered = write("deregister", 1000);
@@ -94,4 +95,20 @@ test("an answer without it is counted as judged from when on it may not be up an
   const gone = { instances: {} };
   expect(noGhosts.judged([...start, deregistered, read(1000 + TO_EDGE_MS, gone)])).toBe(0);
   expect(noGhosts.judged([...start, deregistered, read(1001 + TO_EDGE_MS, gone)])).toBe(1);
+});
+
+test("what nobody had any more when all were asked does not come back, in whatever state", () => {
+  const crash = crashed(1000);
+  const lookedAt = 1001 + WRITE_MS_MAX;
+  const holders = ["etcd", "redis", "node"];
+  const looked = (at: number, having?: string) =>
+    holders.map((of) => state(of, at, of === having ? { web: '[{"id":"web-0"}]' } : { web: '[{"id":"web-01"}]' }));
+  const ghost = (at: number, ...states: readonly HistoryEvent[]) =>
+    noGhosts.check([...start, crash, ...states, read(at, as("suspect"))]);
+  expect(ghost(lookedAt + TO_EDGE_MS + 1, ...looked(lookedAt))).toHaveLength(1);
+  expect(ghost(lookedAt + TO_EDGE_MS, ...looked(lookedAt))).toEqual([]);
+  expect(ghost(lookedAt + TO_EDGE_MS + 1, ...looked(lookedAt, "node"))).toEqual([]);
+  // A registration that was under way may have come after it.
+  expect(ghost(lookedAt + TO_EDGE_MS + 1, ...looked(lookedAt - 1))).toEqual([]);
+  expect(ghost(lookedAt + TO_EDGE_MS + 1, ...looked(lookedAt), up(lookedAt + 10))).toEqual([]);
 });

@@ -76,6 +76,20 @@ function goneFrom(view: View, { departure, goneFrom: known }: Ghost, read: ReadE
 }
 
 function calculate(view: View, departure: Departure, resolver: string, status: string): At {
+  return Math.min(inTime(view, departure, resolver, status), agreedGone(view, departure) + TO_EDGE_MS);
+}
+
+/** When nobody had it any more at the last look at who has what: what all have let go is not to come back by itself. */
+function agreedGone({ states }: View, departure: Departure): At {
+  const { service, instance } = departure.event;
+  const latest = [...new Map(states.map((state) => [state.of, state])).values()];
+  const begunMs = departure.at + (departure.type === "crashed" ? WRITE_MS_MAX : 0);
+  if (latest.length === 0 || latest.some(({ at }) => at <= begunMs || at >= departure.until)) return Infinity;
+  const has = (text: string | undefined) => text?.includes(JSON.stringify(instance)) === true;
+  return latest.some(({ services }) => has(services[service])) ? Infinity : Math.max(...latest.map(({ at }) => at));
+}
+
+function inTime(view: View, departure: Departure, resolver: string, status: string): At {
   const { settings } = view;
   const holdMs = status === "suspect" ? heldMs(settings) : 0;
   if (departure.type === "crashed") {

@@ -42,3 +42,17 @@ test("FLUSHALL lets no epoch fall, nor do lines of others, or a pause of a publi
     expect(singleWriter.check([run(), other, ...interleaved])).toHaveLength(1);
   }
 });
+
+test("a pause of a server loses nothing of it", () => {
+  const paused = [life("redis", 0, "ready"), life("redis", 3000, "paused"), life("redis", 4000, "resumed")];
+  expect(singleWriter.check([run(), ...paused, ...interleaved])).toHaveLength(1);
+});
+
+test("an epoch that an earlier one has followed never comes back, whatever was lost", () => {
+  const promotion = fault("redis-promotion", "replica", 1500, 9000);
+  const back = commit(9500, 20, 6);
+  const [violation, ...others] = singleWriter.check([run(), promotion, ...interleaved, back]);
+  expect(violation?.events).toEqual([...interleaved.slice(1), back]);
+  expect(others).toEqual([]);
+  expect(singleWriter.check([run(), promotion, ...interleaved, commit(9500, 21, 6)])).toEqual([]);
+});
