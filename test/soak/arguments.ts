@@ -13,6 +13,8 @@ const EXIT_USAGE = 2;
 
 export type Arguments =
   | { readonly type: "soak"; readonly minutes: number; readonly seed: number; readonly out: string }
+  /** A folder that an earlier run has left. */
+  | { readonly type: "check"; readonly folder: string; readonly out: string }
   /** Nothing to run: help was shown, or what is wrong was said. */
   | { readonly type: "told"; readonly exitCode: number };
 
@@ -28,10 +30,14 @@ export function parseArguments(argv: readonly string[]): Arguments {
     )
     .addOption(new Option("--seed <n>", "of what churns").argParser(between(0, SEED_MAX, true)).default(SEED_DEFAULT))
     .option("--out <folder>", "where soak.svg and soak.json go (default: docs for an hour or more, else .cache/soak)")
+    .addOption(new Option("--check <folder>", "judge again what a run has left there").conflicts(["minutes", "seed"]))
     .allowExcessArguments(false)
     .exitOverride();
   try {
-    const { minutes, seed, out } = command.parse(argv).opts<{ minutes: number; seed: number; out?: string }>();
+    const { minutes, seed, out, check } = command
+      .parse(argv)
+      .opts<{ minutes: number; seed: number; out?: string; check?: string }>();
+    if (check !== undefined) return { type: "check", folder: check, out: out ?? ".cache/soak" };
     return { type: "soak", minutes, seed, out: out ?? (minutes >= MINUTES_DEFAULT ? "docs" : ".cache/soak") };
   } catch (error) {
     if (error instanceof CommanderError) return { type: "told", exitCode: error.exitCode === 0 ? 0 : EXIT_USAGE };

@@ -7,19 +7,44 @@ import { messageOf } from "../../kernel/errors.ts";
 import { systemRandom } from "../../kernel/random.ts";
 import { shutdownSignal } from "../../node/shutdown.ts";
 import { checkAll } from "../chaos/guarantees/index.ts";
-import { parseArguments } from "./arguments.ts";
+import { parseArguments, type Arguments } from "./arguments.ts";
 import { keepResult, resultOf } from "./result.ts";
-import { soak } from "./run.ts";
+import { readSoak, READINGS } from "./recorded.ts";
+import { soak, type Soaked } from "./run.ts";
 import { tellVerdict } from "./verdict.ts";
 
 const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
 const EXIT_RUN_FAILED = 3;
 const EXIT_INTERRUPTED = 130;
 
-const given = parseArguments(process.argv);
-const ended = given.type === "told" ? given.exitCode : await main(given.minutes, given.seed, given.out);
+const ended = await run(parseArguments(process.argv));
 // Everything has ended by now. Left to end by itself, Node was seen to wait for ever, at full load, for esbuild's child.
 process.exit(ended);
+
+async function run(given: Arguments): Promise<number> {
+  if (given.type === "told") return given.exitCode;
+  if (given.type === "soak") return main(given.minutes, given.seed, given.out);
+  try {
+    const { takenAt, ...soaked } = readSoak(given.folder);
+    return conclude(soaked, takenAt, given.out);
+  } catch (error) {
+    console.error(`there is nothing to check: ${messageOf(error)}`);
+    return EXIT_USAGE;
+  }
+}
+
+/** Says and keeps what a soak has shown. */
+function conclude(soaked: Soaked, takenAt: string, out: string): number {
+  const { minutes, seed } = soaked.run;
+  const command = `npm run soak -- --minutes ${minutes} --seed ${seed}`;
+  const result = resultOf({ soaked, violations: checkAll(soaked.history), command, takenAt });
+  keepResult(out, result);
+  for (const verdict of result.verdicts) console.log(tellVerdict(verdict));
+  for (const { guarantee, what } of result.violations) console.log(`BROKEN: ${guarantee}: ${what}`);
+  console.log(`${result.passed ? "flat, and every guarantee held" : "NOT FLAT, or a guarantee is broken"}: see ${out}`);
+  return result.passed ? 0 : EXIT_FAILED;
+}
 
 async function main(minutes: number, seed: number, out: string): Promise<number> {
   const signal = shutdownSignal();
@@ -30,16 +55,8 @@ async function main(minutes: number, seed: number, out: string): Promise<number>
   try {
     const soaked = await soak({ minutes, seed, dir, clock: systemClock, random: systemRandom, signal, say });
     // Beside the history: what there is to look at where something grows.
-    writeFileSync(join(dir, "readings.json"), JSON.stringify(soaked.readings));
-    const command = `npm run soak -- --minutes ${minutes} --seed ${seed}`;
-    const result = resultOf({ soaked, violations: checkAll(soaked.history), command, takenAt });
-    keepResult(out, result);
-    for (const verdict of result.verdicts) console.log(tellVerdict(verdict));
-    for (const { guarantee, what } of result.violations) console.log(`BROKEN: ${guarantee}: ${what}`);
-    console.log(
-      `${result.passed ? "flat, and every guarantee held" : "NOT FLAT, or a guarantee is broken"}: see ${out}`,
-    );
-    exitCode = result.passed ? 0 : EXIT_FAILED;
+    writeFileSync(join(dir, READINGS), JSON.stringify(soaked.readings));
+    exitCode = conclude(soaked, takenAt, out);
   } catch (error) {
     if (signal.aborted) exitCode = EXIT_INTERRUPTED;
     say(signal.aborted ? "interrupted: nothing was concluded" : `the run failed: ${messageOf(error)}`);
