@@ -228,7 +228,9 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
       etcdRevision: catalog.revision(),
       revisionMin: revisionOwn + 1,
       nowMs: clock.now(),
-      confirmedAt: Math.max(confirmedAt, from.head.confirmedAt),
+      // What the last leader had confirmed, we have seen only once our watch is where its was.
+      confirmedAt:
+        catalog.revision() < from.head.etcdRevision ? confirmedAt : Math.max(confirmedAt, from.head.confirmedAt),
       catalogDue: clock.monotonic() - catalogWrittenAtMs >= CATALOG_INTERVAL_MS,
       seal,
     });
