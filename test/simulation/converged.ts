@@ -63,6 +63,15 @@ export async function checkConverged(world: World, mayHold: boolean): Promise<vo
   await checkReaders(world, snapshots, broken);
 }
 
+/** Whether there is a whole head, and who wrote it lately. */
+export function checkPublished(world: World): void {
+  const { redis, report, timeline } = world;
+  const text = redis.get(keyOf("head"));
+  const head = text === undefined ? undefined : decodeHead(text, NAMESPACE);
+  const writtenMsAgo = timeline.nowMs() - ((head?.heartbeatAt ?? 0) - BEGIN_MS) - world.slackMs();
+  if (!head?.complete || writtenMsAgo > CONFIRMED_MS_MAX) report("convergence", "nobody publishes again");
+}
+
 function registrationsIn({ etcd }: World): Map<string, Map<string, Registration>> {
   const services = new Map<string, Map<string, Registration>>();
   for (const { key, value } of etcd.entries(`/fingerpost/${NAMESPACE}/`)) {

@@ -112,6 +112,13 @@ export const MUTATIONS: readonly Mutation[] = [
     "return found[index] === undefined && found[index] !== entry.fingerprint &&",
   ),
   mutation(
+    "inherits-confirmation",
+    "Whoever takes over tells its own view of etcd as confirmed when the last leader's was.",
+    "registrar/publisher/namespace-publisher.ts",
+    "catalog.revision() < from.head.etcdRevision ? confirmedAt :",
+    "",
+  ),
+  mutation(
     "beats-unseen",
     "A beat counts as confirmed when it is sent.",
     "registrar/publisher/publisher.ts",

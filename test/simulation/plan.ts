@@ -76,12 +76,43 @@ export function planOf(seed: number): Plan {
   };
   add(6 + Math.floor(random() * 20), traffic);
   for (const family of chosen) add(1 + Math.floor(random() * 4), family);
+  const settings = { replicaReads: oneOf(random, [0, 0, 0.5, 1]), colo: random() < 0.5, deep: random() < 0.3 };
+  const story = STORIES.get(seed % STORY_EVERY);
+  if (story) steps.push(...story(randomOf(seed, "story")));
   return {
     seed,
-    settings: { replicaReads: oneOf(random, [0, 0, 0.5, 1]), colo: random() < 0.5, deep: random() < 0.3 },
+    settings: { ...settings, ...(story === lagged ? { replicaReads: 0.5 } : {}) },
     steps: steps.toSorted((a, b) => a.atMs - b.atMs),
   };
 }
+
+/** One service changes again and again, and a replica that lags answers half of the readings. */
+function lagged(random: Random): Step[] {
+  const beginMs = FAULTS_BEGIN_MS + Math.round(random() * 20_000);
+  const lag: Step = { atMs: beginMs, type: "replica-lag", lagMs: oneOf(random, [800, 2000, 4000]), ms: 14_000 };
+  const changes = Array.from({ length: 30 }, (_, index): Step => {
+    return { atMs: beginMs + 400 * index, type: "change", service: "a", number: 0 };
+  });
+  return [lag, ...changes];
+}
+
+/** An agent dies with the last instance of a service, and soon after Redis with all it had, and a publisher. */
+function bereft(random: Random): Step[] {
+  const beginMs = FAULTS_BEGIN_MS + Math.round(random() * 25_000);
+  const soon = () => beginMs + 500 + Math.round(random() * 3000);
+  return [
+    { atMs: beginMs, type: "expire", agent: oneOf(random, AGENTS) },
+    { atMs: soon(), type: "flush" },
+    { atMs: soon(), type: "kill", of: oneOf(random, PUBLISHERS), ms: 8000 },
+  ];
+}
+
+/** What must come together to show anything, and seldom would: seeds of these remainders draw it besides. */
+const STORY_EVERY = 8;
+const STORIES: ReadonlyMap<number, (random: Random) => Step[]> = new Map([
+  [0, lagged],
+  [4, bereft],
+]);
 
 const FAMILY_CHANCE = 0.3;
 

@@ -1,5 +1,7 @@
+import type { ServicesAnswer } from "../../contract/http.ts";
 import { compareVersions } from "../../contract/version.ts";
 import type { Resolver } from "../../src/resolver.ts";
+import { SERVICES, WITNESS } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import type { Spell, Truth } from "./truth.ts";
 import type { Guarantee } from "./violation.ts";
@@ -26,6 +28,8 @@ export interface Reader {
   readonly resolver: Resolver;
   /** Asks for a service, and judges the answer once it comes. */
   look(service: string): Promise<void>;
+  /** The same for the names of all services. */
+  list(): Promise<void>;
   /** Asks, and gives the answer. */
   ask(service: string): Promise<{ readonly status: number; readonly body: string }>;
 }
@@ -52,8 +56,8 @@ export function createReader(options: ReaderOptions): Reader {
   /** By URL: making them is a tenth of what a lookup costs, and nothing of one is used up. */
   const requests = new Map<string, Request>();
 
-  function fetched(service: string, query = "") {
-    const url = `http://resolver/v1/services/${service}${query}`;
+  function fetched(path: string, query = "") {
+    const url = `http://resolver/v1/services${path}${query}`;
     const request = requests.get(url) ?? new Request(url);
     requests.set(url, request);
     return resolver.fetch(request, platform);
@@ -82,12 +86,31 @@ export function createReader(options: ReaderOptions): Reader {
     process,
     resolver,
     async ask(service) {
-      const response = await fetched(service, "?health=all");
+      const response = await fetched(`/${service}`, "?health=all");
       return { status: response.status, body: await response.text() };
+    },
+    async list() {
+      const startedAtMs = nowMs();
+      const response = await fetched("");
+      const { headers } = response;
+      tell(
+        () => `${process.name}: answered ${response.status} for all names, age-ms ${headers.get("fingerpost-age-ms")}`,
+      );
+      if (response.status !== 200) return;
+      const { services } = (await response.json()) as ServicesAnswer;
+      const names = new Set(services.map(({ name }) => name));
+      const lowerMs = startedAtMs - Number(headers.get("fingerpost-age-ms") ?? NaN) - slackMs();
+      for (const service of [...SERVICES, WITNESS]) {
+        const all = [...truth.spells(service).values()].flat();
+        const isThroughout = all.some(
+          ({ status: is, fromMs, toMs }) => is === "up" && fromMs < lowerMs && toMs === Infinity,
+        );
+        if (isThroughout && !names.has(service)) report("honest age", `${process.name} does not list ${service}`);
+      }
     },
     async look(service) {
       const startedAtMs = nowMs();
-      const response = await fetched(service);
+      const response = await fetched(`/${service}`);
       const tookMs = nowMs() - startedAtMs;
       if (tookMs > ANSWER_MS_MAX) report("availability", `${process.name} took ${Math.round(tookMs)} ms`);
       const { status, headers } = response;
