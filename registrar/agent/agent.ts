@@ -13,6 +13,7 @@ import { isFromFile, isTaken, mustRegister, toCallerError, unavailable } from ".
 import { asChecked } from "./causes.ts";
 import { createProber, type Probe } from "./checks/prober.ts";
 import type { CheckOutcome } from "./checks/outcome.ts";
+import { createBeforeTheEnd } from "./before-the-end.ts";
 import { createDepartures } from "./departures.ts";
 import {
   livenessOf,
@@ -175,6 +176,7 @@ export function createAgent(options: AgentOptions): Agent {
   const recovery = createRecovery({
     pool,
     writes,
+    beforeTheEnd: createBeforeTheEnd({ etcd, pool, clock, log }),
     queue,
     bucket,
     clock,

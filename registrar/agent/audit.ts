@@ -12,7 +12,7 @@ import type { LeasePool, PoolLease } from "./lease-pool.ts";
 /** A share of the interval: enough to drift apart within some rounds. */
 const JITTER = 0.1;
 /**
- * Missing keys of one round whose history is read, at some ten reads each. More are missing only where somebody has
+ * Missing keys of one round whose history is read, at two or three reads each. More are missing only where somebody has
  * deleted many, or etcd was restored: they did not all move meanwhile, and should be back soon.
  */
 const HISTORIES_MAX = 32;
@@ -71,7 +71,7 @@ export function startAudit(options: AuditOptions): Audit {
       keys.map((key) => ({ type: "get", key })),
     );
     const [sentinel, ...entries] = results;
-    if (!pool.confirms(lease, sentinel)) return;
+    if (!pool.confirms(lease, sentinel, revision)) return;
     const missing = entries.filter((entry) => entry === undefined).length;
     for (const [index, { held, at }] of seen.entries()) {
       const entry = entries[index];

@@ -25,8 +25,14 @@ type Position =
    * sentinel stands at the revision it had then. The next write moves the sentinel, and reads, first.
    */
   | { readonly type: "uncertain"; readonly lease: PoolLease; readonly sentinelRevision: number }
-  /** Its lease has ended. It is put again under another. */
-  | { readonly type: "lost" };
+  /** Its lease has ended. It is put again under another. `was`: how it stood on that, where this process knows. */
+  | { readonly type: "lost"; readonly was?: LostPosition };
+
+export interface LostPosition {
+  readonly lost: PoolLease;
+  /** Of what was written; undefined when the last write was not answered. */
+  readonly writtenAt: number | undefined;
+}
 
 /** How this agent knows that an instance is up. */
 export type Liveness =

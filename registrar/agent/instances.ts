@@ -1,6 +1,6 @@
 import { encodeRegistration, type Registration } from "../../contract/registration.ts";
 import { EtcdError, type KeyValue } from "../etcd/port.ts";
-import type { Held } from "./held.ts";
+import type { Held, LostPosition } from "./held.ts";
 import type { LeasePool, PoolLease } from "./lease-pool.ts";
 import { recordOf, type StateJournal } from "./state/records.ts";
 import type { PutOutcome, Writes } from "./writes.ts";
@@ -85,15 +85,15 @@ export function createInstances({ pool, writes, journal, onForget, recover }: In
           ? { type: "uncertain", lease, sentinelRevision: lease.sentinelRevision }
           : { type: "written", lease, modRevision };
     } else {
-      loseOne(held);
+      loseOne(held, { lost: lease, writtenAt: modRevision });
     }
   }
 
-  function loseOne(held: Held): void {
+  function loseOne(held: Held, was?: LostPosition): void {
     if (held.confirmed) {
       // Its lease may be open, and then has room again.
       if ("lease" in held.position) pool.release(held.position.lease, held.key);
-      held.position = { type: "lost" };
+      held.position = { type: "lost", ...(was && { was }) };
       recover(held.ref.namespace, [held.key]);
     } else {
       // Never answered for: with its lease whatever was written is gone.
@@ -151,6 +151,8 @@ export function createInstances({ pool, writes, journal, onForget, recover }: In
         }
         // With its lease another process of this agent has taken the instance.
         if (lease.state === "taken" && !takeOver) return "moved";
+        // With its lease it may be lost already, and then says of which.
+        if (held.position.type === "lost") continue;
         held.position = held.confirmed ? { type: "lost" } : { type: "unwritten" };
       }
       throw new EtcdError("unavailable", `lost ${LEASES_PER_WRITE_MAX} leases under one write`);
@@ -184,7 +186,8 @@ export function createInstances({ pool, writes, journal, onForget, recover }: In
         const held = instances.get(key);
         if (!held || !("lease" in held.position) || held.position.lease !== lease) continue;
         if (held.confirmed) {
-          held.position = { type: "lost" };
+          const writtenAt = held.position.type === "written" ? held.position.modRevision : undefined;
+          held.position = { type: "lost", was: { lost: lease, writtenAt } };
           lost.push(key);
         } else {
           forget(held);
@@ -200,7 +203,7 @@ export function createInstances({ pool, writes, journal, onForget, recover }: In
       }
     },
 
-    loseOne,
+    loseOne: (held) => loseOne(held),
   };
 }
 

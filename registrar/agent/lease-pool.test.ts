@@ -70,12 +70,12 @@ describe("a lease", () => {
     await Promise.all(refs.map((each) => agent.register(each, request({ ttlSeconds: 60 }))));
     const before = refs.map(stored);
     const lost = leaseOf(a) ?? leaseOf(ref("i0")) ?? "";
-    const transactions = etcd.transactions();
     etcd.expire(lost);
     expect(stored(ref("i0"))).toBeUndefined();
+    const revision = etcd.revision();
     await live(1);
     expect(refs.map(stored)).toEqual(before);
-    expect(etcd.transactions()).toBe(transactions + 1);
+    expect(etcd.revision()).toBe(revision + 1);
     expect(new Set(refs.map(leaseOf)).size).toBe(1);
     expect(leaseOf(ref("i0"))).not.toBe(lost);
     expect(agent.counts()).toMatchObject({ leases: 1, recovering: 0 });

@@ -34,6 +34,8 @@ export interface PoolLease {
    * until a fence has settled that, nothing else is put under this lease.
    */
   sentinelRevision: number;
+  /** The latest revision at which etcd is known to have had the sentinel as this process put it. */
+  seenRevision: number;
   /** `open` until etcd ends it (`lost`), another process has put its own sentinel (`taken`), or we end it (`closed`). */
   state: "open" | "lost" | "taken" | "closed";
   /** The keys that have a slot here, and as many more as wait for this lease to open. */
@@ -97,10 +99,10 @@ export interface LeasePool {
   /** Gives a slot back. A lease that stays empty is revoked after a while. */
   release(lease: PoolLease, key: string): void;
   /**
-   * Whether the sentinel, as etcd has it now, is still the one of this process. Takes over its revision, and declares
-   * the lease lost when it is not ours any more.
+   * Whether the sentinel, as etcd has it now, at `revision` where that is known, is still the one of this process. Takes
+   * over its revision, and declares the lease lost when it is not ours any more.
    */
-  confirms(lease: PoolLease, sentinel: KeyValue | undefined): boolean;
+  confirms(lease: PoolLease, sentinel: KeyValue | undefined, revision?: number): boolean;
   /** Whether this process was granted the lease at some time. */
   isOurs(lease: string): boolean;
   all(): readonly PoolLease[];
@@ -121,6 +123,11 @@ export function sentinelWrite(lease: GrantedLease): { readonly compare: Compare;
     compare: { key: lease.sentinelKey, target: "createRevision", equals: 0 },
     put: { type: "put", key: lease.sentinelKey, value: lease.sentinelValue, lease: lease.id },
   };
+}
+
+/** Whether this is the sentinel as this process has put it on its lease. */
+export function isSentinelOf(lease: PoolLease, sentinel: KeyValue | undefined): boolean {
+  return sentinel?.value === lease.sentinelValue && sentinel.lease === lease.id;
 }
 
 export function createLeasePool(options: LeasePoolOptions): LeasePool {
@@ -253,6 +260,7 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
       namespace,
       ttlSeconds,
       sentinelRevision,
+      seenRevision: sentinelRevision,
       state: "open",
       members: new Set(keys),
     };
@@ -324,7 +332,8 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
 
     takeUp({ keys, remainingSeconds, ...taken }) {
       const key = sentinelKey(agent, taken.id);
-      const lease: PoolLease = { ...taken, sentinelKey: key, state: "open", members: new Set(keys) };
+      const seenRevision = taken.sentinelRevision;
+      const lease: PoolLease = { ...taken, sentinelKey: key, seenRevision, state: "open", members: new Set(keys) };
       hold(lease, remainingSeconds);
       return lease;
     },
@@ -337,10 +346,11 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
       endWhenEmpty(lease);
     },
 
-    confirms(lease, sentinel) {
+    confirms(lease, sentinel, revision = 0) {
       if (lease.state !== "open") return false;
-      if (sentinel?.value === lease.sentinelValue && sentinel.lease === lease.id) {
+      if (sentinel && isSentinelOf(lease, sentinel)) {
         lease.sentinelRevision = Math.max(lease.sentinelRevision, sentinel.modRevision);
+        lease.seenRevision = Math.max(lease.seenRevision, lease.sentinelRevision, revision);
         noteRoom(lease);
         return true;
       }

@@ -4,6 +4,7 @@ import { messageOf } from "../../kernel/errors.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Log } from "../../node/log.ts";
 import { EtcdError } from "../etcd/port.ts";
+import type { BeforeTheEnd } from "./before-the-end.ts";
 import type { Held } from "./held.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import { INSTANCES_PER_LEASE_MAX, sentinelWrite, type LeasePool, type PoolLease } from "./lease-pool.ts";
@@ -18,6 +19,7 @@ const BACKOFF_CAP_MS = 5000;
 export interface RecoveryOptions {
   readonly pool: LeasePool;
   readonly writes: Writes;
+  readonly beforeTheEnd: BeforeTheEnd;
   readonly queue: KeyedQueue;
   /** One token a batch, shared by all that pace themselves in this process. */
   readonly bucket: TokenBucket;
@@ -31,8 +33,8 @@ export interface RecoveryOptions {
 
 /**
  * Puts instances whose lease has ended again, under one that has room or a new one, up to a whole lease in one
- * transaction. It goes on, with backoff, until each one is written, has moved, or is no longer held; etcd may be away for
- * as long as it likes.
+ * transaction; but not those that had moved to another agent before it ended. It goes on, with backoff, until each one is
+ * written, has moved, or is no longer held; etcd may be away for as long as it likes.
  */
 export interface Recovery {
   add(namespace: string, keys: Iterable<string>): void;
@@ -41,7 +43,7 @@ export interface Recovery {
 }
 
 export function createRecovery(options: RecoveryOptions): Recovery {
-  const { pool, writes, queue, bucket, clock, random, log, find, onMoved } = options;
+  const { pool, writes, beforeTheEnd, queue, bucket, clock, random, log, find, onMoved } = options;
   const waiting = new Map<string, Set<string>>();
   /** Batches under way, each with its namespace. */
   const running = new Map<Promise<void>, string>();
@@ -103,7 +105,11 @@ export function createRecovery(options: RecoveryOptions): Recovery {
       confirmed && position.type === "uncertain" ? position.lease : undefined,
     );
     for (const [lease, on] of uncertain) if (lease) await putOnceMore(lease, on);
-    const lost = instances.filter(({ position }) => position.type === "lost");
+    const allLost = instances.filter(({ position }) => position.type === "lost");
+    // What is not there may have moved, and have been removed or lost where it moved to.
+    const moved = await beforeTheEnd.moved(allLost);
+    for (const held of moved) onMoved(held);
+    const lost = allLost.filter((held) => !moved.has(held));
     if (lost.length === 0) return;
     // After a start instances are heard of one by one: a lease for each would stay for as long as they do.
     const keysLost = lost.map(({ key }) => key);

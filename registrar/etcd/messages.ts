@@ -49,7 +49,7 @@ export function fromOperation(operation: Operation): IRequestOp {
     case "delete":
       return { request_delete_range: { key } };
     case "get":
-      return { request_range: { key } };
+      return { request_range: { key, revision: operation.atRevision ?? 0 } };
   }
 }
 

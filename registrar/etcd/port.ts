@@ -21,7 +21,8 @@ export type Compare =
 export type Operation =
   | { readonly type: "put"; readonly key: string; readonly value: string; readonly lease?: string }
   | { readonly type: "delete"; readonly key: string }
-  | { readonly type: "get"; readonly key: string };
+  /** With `atRevision` the key as it was then; etcd has to have that, or the whole transaction is rejected. */
+  | { readonly type: "get"; readonly key: string; readonly atRevision?: number };
 
 export interface TransactionResult {
   readonly succeeded: boolean;
@@ -85,6 +86,7 @@ export interface Etcd {
   list(prefix: string, signal: AbortSignal, from?: string): AsyncIterable<Page>;
   /** How many keys a prefix had at `revision`. Rejects with `compacted` or `future` as `get` does. */
   count(prefix: string, revision: number): Promise<number>;
+  /** Rejects with `compacted` or `future` as `get` does, where an operation has `atRevision`. */
   transact(
     compares: readonly Compare[],
     success: readonly Operation[],

@@ -89,6 +89,22 @@ describe.each(["real", "memory", "simulated"] as const)("%s etcd", (kind) => {
     await expect(at(third + 100)).rejects.toMatchObject({ code: "future" });
   });
 
+  it("tells in one transaction what keys were at several revisions, all of it or nothing", async () => {
+    const { revision: first } = await put("then", "1");
+    const { revision: second } = await put("then", "2");
+    const { revision: third } = await client().transact([], [{ type: "delete", key: key("then") }]);
+    const read = (...revisions: number[]) =>
+      client().transact(
+        [],
+        revisions.map((atRevision) => ({ type: "get", key: key("then"), atRevision })),
+      );
+    const { results, revision } = await read(first - 1, first, second, third);
+    expect(results.map((found) => found?.value)).toEqual([undefined, "1", "2", undefined]);
+    expect(results[1]?.modRevision).toBe(first);
+    expect(revision).toBe(third);
+    await expect(read(first, third + 100)).rejects.toMatchObject({ code: "future" });
+  });
+
   it("compares the lease and the create revision of a key, and fails both where there is none", async () => {
     const { lease } = await client().grantLease(60);
     const { revision } = await put("leased", "1", lease);

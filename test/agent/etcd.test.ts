@@ -168,6 +168,25 @@ describe("two agents", () => {
     expect(await entriesBelow(root, "/fingerpost/default/moving/")).toEqual(before);
   });
 
+  it("leave away what moved from one to the other and left there, though the first loses its lease", async () => {
+    const { agent: first } = startAgent("loses", { leaseTtlSeconds: 3 });
+    const { agent: second } = startAgent("gains");
+    const [stays, leaves, lives] = [ref("stays", "lost"), ref("leaves", "lost"), ref("lives", "lost")];
+    for (const each of [stays, leaves, lives]) await first.register(each, lasting);
+    const lease = (await entryOf(stays))?.lease ?? "";
+    for (const each of [leaves, lives]) await second.register(each, request({ port: 9, ttlSeconds: 600 }));
+    // The history between is what other agents make.
+    for (let beat = 0; beat < 200; beat++) await second.register(lives, request({ port: 10 + beat, ttlSeconds: 600 }));
+    await second.deregister(leaves);
+    await root.revokeLease(lease);
+    // Lost together, they are put again together, if at all.
+    await until("what was lost is back", () => entryOf(stays));
+    expect(await entryOf(leaves)).toBeUndefined();
+    expect(JSON.parse((await entryOf(lives))?.value ?? "")).toMatchObject({ port: 209 });
+    await expect(first.heartbeat(leaves)).rejects.toMatchObject({ code: "not_found" });
+    await first.heartbeat(stays);
+  });
+
   it("that register one instance at once leave it with one of them, whole", async () => {
     const agents = ["left", "right"].map((name) => startAgent(name).agent);
     const both = ref("both", "race");

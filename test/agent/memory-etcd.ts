@@ -60,7 +60,7 @@ export function createMemoryEtcd(): MemoryEtcd {
 
   function apply(operation: Operation, at: number): KeyValue | undefined {
     const { key } = operation;
-    if (operation.type === "get") return entries.get(key);
+    if (operation.type === "get") return entryAt(key, operation.atRevision ?? 0);
     if (operation.type === "delete") remove(key, at);
     else {
       const createRevision = entries.get(key)?.createRevision ?? at;

@@ -114,6 +114,11 @@ export function createEtcdModel(timeline: Timeline, onChange: (changes: readonly
     if (revision < state.compacted) throw new EtcdError("compacted", "required revision has been compacted");
   }
 
+  function at(key: string, revision: number): KeyValue | undefined {
+    check(revision);
+    return entryAt(key, revision);
+  }
+
   function entriesAt(prefix: string, revision: number): KeyValue[] {
     const keys = [...state.versions.keys()].filter((key) => key.startsWith(prefix)).toSorted();
     return keys.flatMap((key) => entryAt(key, revision) ?? []);
@@ -178,8 +183,7 @@ export function createEtcdModel(timeline: Timeline, onChange: (changes: readonly
     entry: entryOf,
     entries: (prefix) => entriesAt(prefix, state.revision),
     get(key, atRevision) {
-      if (atRevision !== undefined) check(atRevision);
-      return { entry: entryAt(key, atRevision ?? state.revision), revision: state.revision };
+      return { entry: at(key, atRevision ?? state.revision), revision: state.revision };
     },
     page(prefix, from, limit, atRevision) {
       const revision = atRevision === 0 ? state.revision : atRevision;
@@ -202,7 +206,8 @@ export function createEtcdModel(timeline: Timeline, onChange: (changes: readonly
       const results = operations.map((operation) => {
         const { key } = operation;
         const before = changed.has(key) ? changed.get(key) : entryOf(key);
-        if (operation.type === "get") return before;
+        if (operation.type === "get")
+          return operation.atRevision === undefined ? before : at(key, operation.atRevision);
         if (operation.type === "delete") {
           if (before !== undefined) changed.set(key, undefined);
           return undefined;
