@@ -33,7 +33,7 @@ export function createDeepReader(options: DeepReaderOptions): (names: readonly D
       if (!copy) return;
       const readAt = Math.min(copy.readAt, readAtMost);
       if (kind === "head") reading.sharedHead(copy.opened, readAt, "deep");
-      else if (kind === "catalog") reading.catalog(copy.opened, "deep");
+      else if (kind === "catalog") reading.catalog(copy.opened, "deep", copy.verified.confirmedAt);
       else {
         const taken = reading.snapshot(name, copy.opened, { ...copy.verified, ...OLDEST }, readAt, "deep");
         if (taken) entries.set(name, taken.entry);

@@ -37,7 +37,8 @@ export interface Reading {
   sharedHead(opened: Opened, readAt: number, from: Origin): Head | undefined;
   /** `verified`: the head it was read with, at `readAt`. */
   snapshot(service: string, opened: Opened, verified: Verified, readAt: number, from: Origin): Taken | undefined;
-  catalog(opened: Opened, from: Origin): void;
+  /** `confirmedAt`: of the head that a copy was read with. */
+  catalog(opened: Opened, from: Origin, confirmedAt?: number): void;
 }
 
 export interface ReadingOptions {
@@ -129,11 +130,11 @@ export function createReading({ namespace, state, refusals, clock, log }: Readin
       const entry = state.acceptSnapshot(snapshot, opened.document.length, verified, since, opened.expired);
       return { entry, version: snapshot };
     },
-    catalog(opened, from) {
+    catalog(opened, from, confirmedAt) {
       const catalog = decode("catalog", "", opened, from, (document) => decodeCatalog(document, namespace));
       if (!catalog) return;
       if (!isExpired(opened)) refusals.accepted("catalog", "", from);
-      state.acceptCatalog(catalog, from === "deep" || isExpired(opened));
+      state.acceptCatalog(catalog, from === "deep" || isExpired(opened), confirmedAt);
     },
   };
 }

@@ -27,9 +27,9 @@ export interface KnownNames {
   list(): readonly NamedCount[];
   /**
    * Takes a catalog read together with `head`, or before it; an older one changes nothing. One that has expired is not
-   * complete, and takes the place of none that is.
+   * complete, takes the place of none that is, and is as old as the head it was read with, by that one's `confirmedAt`.
    */
-  accept(catalog: Catalog, head: Head, expired: boolean): void;
+  accept(catalog: Catalog, head: Head, expired: boolean, confirmedAt?: number): void;
   /** Follows the head; `continuous` when its ring tells every change since `previous`. */
   advance(previous: Head, head: Head, continuous: boolean): void;
 }
@@ -66,7 +66,7 @@ export function createKnownNames(): KnownNames {
         .toSorted((a, b) => (a.name < b.name ? -1 : 1));
       return listed;
     },
-    accept(catalog, head, expired) {
+    accept(catalog, head, expired, confirmedAt = Infinity) {
       if (!expired && (catalog.revision < head.catalogRevision || catalog.revision < head.ring.floor)) return;
       if (catalog.epoch < (head.lifeEpoch ?? 0) && !expired) return;
       // Of another lineage: what an earlier epoch knew of a later revision was lost. One that was taken over is the one that
@@ -79,7 +79,7 @@ export function createKnownNames(): KnownNames {
       counts = new Map(catalog.services);
       listed = undefined;
       const stored = { epoch: catalog.epoch, revision: catalog.revision };
-      state = expired ? { type: "gap", stored, confirmedAt: Infinity } : { type: "complete", stored };
+      state = expired ? { type: "gap", stored, confirmedAt } : { type: "complete", stored };
       patch(head.ring.entries, catalog.revision);
     },
     advance(previous, head, continuous) {

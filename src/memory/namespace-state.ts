@@ -59,7 +59,7 @@ export interface NamespaceState {
     expired?: boolean,
   ): Entry;
   /** No absence follows from one that has expired. */
-  acceptCatalog(catalog: Catalog, expired?: boolean): void;
+  acceptCatalog(catalog: Catalog, expired?: boolean, confirmedAt?: number): void;
   /** Forgets a service that a complete head, and catalog or ring, say has ended. */
   drop(service: string): void;
 }
@@ -172,8 +172,8 @@ export function createNamespaceState(entries: BoundedMap<string, Entry>): Namesp
       entries.set(service, entry);
       return entry;
     },
-    acceptCatalog(catalog, expired = false) {
-      if (head) names.accept(catalog, head, expired);
+    acceptCatalog(catalog, expired = false, confirmedAt = Infinity) {
+      if (head) names.accept(catalog, head, expired, confirmedAt);
     },
     drop(service) {
       entries.delete(service);
