@@ -44,6 +44,23 @@ describe("a lease", () => {
     expect(etcd.entries.size).toBe(0);
   });
 
+  it("whose term is over for all we know takes nobody in, and keeps those that it has", async () => {
+    const { etcd, agent, leaseOf, stored, live } = agentOnMemory();
+    await agent.register(a, request({ ttlSeconds: 600 }));
+    const lease = leaseOf(a) ?? "";
+    etcd.overdue(lease);
+    const [b, c] = [ref("b"), ref("c")];
+    await agent.register(b, request({ ttlSeconds: 600 }));
+    await agent.register(c, request({ ttlSeconds: 600 }));
+    expect([leaseOf(a), leaseOf(b) === lease, leaseOf(c)]).toEqual([lease, false, leaseOf(b)]);
+    // What etcd has just confirmed does not go with it.
+    const before = stored(b);
+    etcd.expire(lease);
+    expect(stored(b)).toEqual(before);
+    await live(5);
+    expect([leaseOf(a), agent.counts().leases]).toEqual([leaseOf(b), 1]);
+  });
+
   it("granted while etcd is strained lives up to twice as long, and no key is put again for it, then or later", async () => {
     let strain = 0;
     const { etcd, agent, leaseOf, live } = agentOnMemory({ leaseTtlSeconds: 30, strain: () => strain });

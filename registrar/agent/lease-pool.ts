@@ -19,6 +19,7 @@ const FORMER_LEASES_MAX = 4096;
 export interface LeaseRenewals {
   add(lease: string, ttlSeconds: number, onLost: (reason: string) => void, remainingSeconds?: number): void;
   remove(lease: string): void;
+  mayHaveEnded(lease: string): boolean;
 }
 
 /** One lease, shared by up to INSTANCES_PER_LEASE_MAX instances of one namespace. */
@@ -78,9 +79,12 @@ export interface LeasePoolOptions {
 }
 
 export interface LeasePool {
-  /** A slot for `key` on an open lease of the namespace, or on a new one. Rejects with an EtcdError. */
+  /**
+   * A slot for `key` on an open lease of the namespace, or on a new one. Rejects with an EtcdError. A lease whose term is
+   * over for all we know takes nobody in: etcd may end it next, with what it has just confirmed.
+   */
   acquire(namespace: string, key: string): Promise<PoolLease>;
-  /** A slot for each of `keys` on one open lease of the namespace; undefined where none has room for all of them. */
+  /** A slot for each of `keys` on one lease that `acquire` would take; undefined where none has room for all of them. */
   join(namespace: string, keys: readonly string[]): PoolLease | undefined;
   /**
    * A new lease with `keys` as its members. `firstWrite` writes the sentinel, with whatever goes along in the same
@@ -140,6 +144,10 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
   const former = new Set<string>();
   const revocations = new Set<Promise<void>>();
   let closed = false;
+
+  function withRoom(namespace: string): PoolLease[] {
+    return [...(roomy.get(namespace) ?? [])].filter(({ id }) => !leases.mayHaveEnded(id));
+  }
 
   function addMember(lease: PoolLease, key: string): void {
     lease.members.add(key);
@@ -308,7 +316,7 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
 
   return {
     async acquire(namespace, key) {
-      const [lease] = roomy.get(namespace) ?? [];
+      const [lease] = withRoom(namespace);
       if (lease) {
         addMember(lease, key);
         return lease;
@@ -320,7 +328,7 @@ export function createLeasePool(options: LeasePoolOptions): LeasePool {
     },
 
     join(namespace, keys) {
-      for (const lease of roomy.get(namespace) ?? []) {
+      for (const lease of withRoom(namespace)) {
         if (lease.members.size + keys.length > INSTANCES_PER_LEASE_MAX) continue;
         for (const key of keys) addMember(lease, key);
         return lease;

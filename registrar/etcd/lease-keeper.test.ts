@@ -121,6 +121,20 @@ test("an etcd that is away loses no lease; on its return all are renewed", async
   expect(renewals() - before).toBeGreaterThanOrEqual(500);
 });
 
+test("a lease may have ended once its TTL has passed since the sending of a renewal that was answered, until the next one is", async () => {
+  const { clock, streams, keeper } = setUp(1);
+  await clock.advance(60_000);
+  expect(keeper.mayHaveEnded("lease-0")).toBe(false);
+  streams.stall();
+  await clock.advance(15_000);
+  expect(keeper.mayHaveEnded("lease-0")).toBe(false);
+  await clock.advance(15_000);
+  expect(keeper.mayHaveEnded("lease-0")).toBe(true);
+  streams.goOn();
+  await clock.advance(10_000);
+  expect(keeper.mayHaveEnded("lease-0")).toBe(false);
+});
+
 test("a stream that breaks again and again is replaced with backoff", async () => {
   const { clock, streams } = setUp(10);
   await clock.advance(10_000);

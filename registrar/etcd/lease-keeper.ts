@@ -44,6 +44,8 @@ export interface LeaseKeeper {
   ): void;
   /** Stops renewing, without a word to etcd. Unknown leases are ignored. */
   remove(lease: string): void;
+  /** Whether its term is over by what we know: etcd may have it still, and may be about to end it. */
+  mayHaveEnded(lease: string): boolean;
   size(): number;
   /** LeaseKeepAlive streams open or opening: 0 or 1. */
   streams(): number;
@@ -241,6 +243,7 @@ export function createLeaseKeeper({ etcd, clock, random, log, onRenewal }: Lease
       forget(lease);
       pump();
     },
+    mayHaveEnded: (id) => clock.monotonic() >= (leases.get(id)?.endsAtMs ?? 0),
     size: () => leases.size,
     streams: () => (state.type === "up" ? 1 : 0),
     strain: () => strain.level(),

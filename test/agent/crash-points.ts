@@ -62,6 +62,7 @@ export async function startRun({ dir, etcd, clock, diesAtStep = Infinity, probe 
       });
     },
     remove: (lease: string) => void renewed.delete(lease),
+    mayHaveEnded: (lease: string) => etcd.mayHaveEnded(lease),
   };
   const calls: Etcd = {
     ...etcd,

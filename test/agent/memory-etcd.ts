@@ -19,6 +19,8 @@ export interface MemoryEtcd extends Etcd, LeaseRenewals {
   transactions(): number;
   /** Ends a lease as etcd does, and tells whoever renews it. */
   expire(lease: string): void;
+  /** A lease whose renewals are not answered any more: its term is over for whoever renews it. */
+  overdue(lease: string): void;
   /** Writes as somebody else. */
   put(key: string, value: string, lease?: string): void;
   delete(key: string): void;
@@ -36,6 +38,7 @@ export function createMemoryEtcd(): MemoryEtcd {
   const history = new Map<string, { readonly at: number; readonly entry: KeyValue | undefined }[]>();
   const leases = new Map<string, number>();
   const renewed = new Map<string, (reason: string) => void>();
+  const unanswered = new Set<string>();
   let revision = 1;
   let compacted = 0;
   let leaseCount = 0;
@@ -144,6 +147,10 @@ export function createMemoryEtcd(): MemoryEtcd {
     },
     remove(lease) {
       renewed.delete(lease);
+    },
+    mayHaveEnded: (lease) => unanswered.has(lease),
+    overdue(lease) {
+      unanswered.add(lease);
     },
     expire(lease) {
       endLease(lease);
