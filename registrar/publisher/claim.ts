@@ -61,6 +61,8 @@ export type ClaimResult =
       readonly type: "claimed";
       readonly published: Published;
       readonly lastBeatMs: number | undefined;
+      /** Of the head that was there; undefined where it is not believed, or nothing was filled under it. */
+      readonly epochFound: number | undefined;
       /** Head or catalog was lost, also before a claim that filled nothing yet: neither may name what has a snapshot. */
       readonly namesLost: boolean;
     }
@@ -123,6 +125,7 @@ export async function claimNamespace(options: ClaimOptions): Promise<ClaimResult
     type: "claimed",
     published: { head, guard: headGuard(claim), services, catalogStale: true },
     lastBeatMs: stored?.heartbeatAt,
+    epochFound: stored?.complete ? stored.epoch : undefined,
     namesLost: !stored?.complete || !isCatalog,
   };
 }

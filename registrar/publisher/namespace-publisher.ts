@@ -187,6 +187,8 @@ export function createNamespacePublisher(options: NamespacePublisherOptions): Na
         headDiffers = false;
         const { epoch, revision, complete } = published.head;
         log.info({ namespace, epoch, revision, complete }, "Claimed the namespace in Redis; filling it");
+        // A restored etcd gives back a term that had ended. An epoch below ours is of a Redis that went back.
+        if (own && (result.epochFound ?? 0) > own.head.epoch) takeover.begin();
         await takeover.compare(published.services.keys(), result.lastBeatMs);
         const nowMs = clock.monotonic();
         const services = [...published.services.keys(), ...catalog.services(namespace), ...guard.services()];

@@ -161,6 +161,13 @@ export const MUTATIONS: readonly Mutation[] = [
     'if (nowMs < 0) return "deadline";',
   ),
   mutation(
+    "compares-once-a-term",
+    "A leader whose term goes on after another led does not look at what that published.",
+    "registrar/publisher/namespace-publisher.ts",
+    "if (own && (result.epochFound ?? 0) > own.head.epoch) takeover.begin();",
+    "",
+  ),
+  mutation(
     "takes-up-nothing",
     "Whoever takes over forgets what was held.",
     "registrar/publisher/guard/takeover.ts",

@@ -5,9 +5,9 @@ import type { Guard } from "./guard.ts";
 import { compareWithStored, type StoredOptions } from "./stored.ts";
 
 /**
- * Once a run, what is published is compared with etcd. `ahead`: until a claim has shut the last leader out. `comparing`:
- * what departs meanwhile waits to be judged with what the comparison finds. `done`: until the end of the run, since the
- * guard then knows better than Redis, which may lose what it has.
+ * Once after each other leader, what is published is compared with etcd. `ahead`: until a claim has shut that leader
+ * out. `comparing`: what departs meanwhile waits to be judged with what the comparison finds. `done`: until the next
+ * `begin`, since the guard then knows better than Redis, which may lose what it has.
  */
 type State =
   | { readonly type: "ahead" }
@@ -16,11 +16,11 @@ type State =
 
 /** Hands a guard over from one leader to the next, and gives it what changes in between and afterwards. */
 export interface Takeover {
-  /** Another leader may have published since: the next comparison is made. */
+  /** Another leader may have published since: the guard is emptied, and the next comparison is made. */
   begin(): void;
   /**
-   * Takes up what the last leader held and what it served that etcd has no more, once a run. To be called when nobody
-   * else can write to Redis any more. `lastBeatMs`: when the last leader wrote last, by its own clock; undefined where
+   * Takes up what the last leader held and what it served that etcd has no more, once after each `begin`. To be called
+   * when nobody else can write to Redis any more. `lastBeatMs`: when the last leader wrote last, by its own clock; undefined where
    * Redis has nothing of it, and what this process saw depart is all that is known. Rejects when Redis
    * cannot be reached, and may then be called again.
    */
@@ -36,12 +36,13 @@ export interface TakeoverOptions extends Omit<StoredOptions, "services"> {
 
 export function createTakeover(guard: Guard, options: TakeoverOptions): Takeover {
   let state: State = { type: "ahead" };
-  /** Of this run's first claim: what a later one finds is the time of our own claim before. */
+  /** Of the first claim since `begin`: what a later one finds is the time of our own claim before. */
   let first: { readonly lastBeatMs: number | undefined } | undefined;
   return {
     begin() {
       state = { type: "ahead" };
       first = undefined;
+      guard.reset();
     },
     async compare(services, lastBeatMs) {
       if (state.type === "done") return;
