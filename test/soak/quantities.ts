@@ -18,6 +18,9 @@ export type QuantityName = keyof typeof QUANTITIES;
 export const QUANTITIES = {
   // What allocators have had once they seldom give back, and how much of it is in use changes: a tenth is their business.
   rss: { title: "memory", unit: "MB", tolerance: { part: 0.1, floor: 12 } },
+  // Etcd keeps its log in memory until a snapshot is taken of it, after 100,000 entries unless told otherwise: an hour of
+  // this has some ten thousand, of about a kilobyte.
+  etcdRss: { title: "memory of etcd", unit: "MB", tolerance: { part: 0.1, floor: 24 } },
   // After a full collection only what is reachable is left: that is the number a leak cannot hide from. The Worker's has a
   // few megabytes of garbage in it at most.
   heap: { title: "heap", unit: "MB", tolerance: { part: 0.05, floor: 1 } },

@@ -65,7 +65,7 @@ export function startSampler({ fleet, heapDir, inspectorPort, everyMs, at, clock
         const inUse = sumSamples(await member.metrics(), "etcd_mvcc_db_total_size_in_use_in_bytes", {});
         if (inUse === 0) throw new Error(`${member.name} does not tell the size of its database`);
         note(member.name, "database", inUse / 1e6);
-        note(member.name, "rss", memoryOf(member.pid()).rssMb);
+        note(member.name, "etcdRss", memoryOf(member.pid()).rssMb);
       }),
     );
     const servers = fleet.redis.servers.map((server) =>
