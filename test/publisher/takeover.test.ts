@@ -152,6 +152,11 @@ describe("a change of leader", () => {
     expect(await statusesOf("api")).toEqual({ 1: "suspect" });
     expect(await statusesOf("back")).toEqual({ 1: "up" });
     expect(await statusesOf("left")).toEqual({});
+    // And the next one can read what that has stored of it.
+    await standby.stop();
+    await live(stage.start());
+    expect(await statusesOf("web")).toEqual({ 1: "suspect" });
+    expect(await holdsOf("web")).toMatchObject([{ cause: "lease", agent: "agent-a" }]);
   });
 
   it("holds nothing that the last leader let go, while Redis has what that published", async () => {

@@ -1,6 +1,7 @@
 import { restoreCatalog } from "../../../test/support/catalog.ts";
 import { describe, expect, it } from "vitest";
 import { instanceKey, sentinelKey } from "../../../contract/etcd-keys.ts";
+import { decodeSnapshotFound } from "../../../contract/holds.ts";
 import { all, HOLD_MS, ids, setUp, TTL_SECONDS } from "../../../test/publisher/guard-world.ts";
 import { registration } from "../../../test/support/instance.ts";
 import type { HoldFound } from "./guard.ts";
@@ -203,6 +204,28 @@ describe("a hold of what a standby saw depart", () => {
     confirm();
     expect(guard.size()).toBe(0);
   });
+});
+
+it("a hold of what departed a part of a millisecond ago is stored as a publisher reads it", () => {
+  const { guard, register } = setUp();
+  register("l1", "web", ["up"]);
+  const lost = { type: "lost", service: "web", cause: "lease", revision: 5, agoMs: 2683.1885 } as const;
+  guard.observe(["1", "2", "3"].map((id) => ({ ...lost, registration: registration(id) })));
+  const holds = guard.holds("web") ?? [];
+  expect(holds).toHaveLength(3);
+  const stored = {
+    schema: 1,
+    kind: "service",
+    namespace: "default",
+    service: "web",
+    epoch: 1,
+    revision: 5,
+    etcdRevision: 5,
+    publishedAt: "2026-01-01T00:00:00.000Z",
+    instances: holds.map(({ id }) => ({ id, status: "suspect" })),
+    holds,
+  };
+  expect(decodeSnapshotFound(JSON.stringify(stored), "default", "web").holds).toEqual(holds);
 });
 
 describe("a hold of a former leader", () => {

@@ -119,7 +119,8 @@ export function createGuard(options: GuardOptions): Guard {
 
   function hold({ service, registration, cause, owner, type, agoMs = 0 }: Departure): void {
     const holdMs = settings.holdSeconds * 1000;
-    const since = clock.now() - agoMs;
+    // A part of a millisecond, which the monotonic clock has, is no time that a stored hold may have.
+    const since = Math.round(clock.now() - agoMs);
     add(service, {
       hold: { id: registration.id, cause, since, until: since + holdMs, ...owner },
       registration,
