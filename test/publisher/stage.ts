@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
+import { serviceKey } from "../../contract/redis-keys.ts";
 import { createDirectStore } from "../../registrar/publisher/redis-direct.ts";
 import type { SnapshotStore } from "../../registrar/publisher/store.ts";
 import { startTestRedis, type TestRedis } from "../support/redis.ts";
@@ -12,6 +13,10 @@ export interface Stage {
   readonly stored: Stored;
   readonly started: TestNamespace[];
   start(...args: Parameters<typeof startNamespace> | []): TestNamespace;
+  /** The status of each instance that Redis has of a service, by id. */
+  readonly statusesOf: (service: string) => Promise<Readonly<Record<string, string>>>;
+  /** As stored, with what only publishers read. */
+  readonly holdsOf: (service: string) => Promise<readonly Record<string, unknown>[] | undefined>;
 }
 
 /** To be called once, at the top of a test file; its fields are there once the tests run. */
@@ -53,6 +58,11 @@ export function setStage(): Stage {
       started.push(namespace);
       return namespace;
     },
+    async statusesOf(service) {
+      const instances = (await stored.snapshot(service))?.instances ?? [];
+      return Object.fromEntries(instances.map(({ id, status }) => [id, status]));
+    },
+    holdsOf: async (service) => JSON.parse(await redis.cli("GET", serviceKey("default", service))).holds,
   };
 }
 

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { SETTINGS_DEFAULT } from "../chaos/guarantees/view.ts";
 import type { HistoryEvent } from "../chaos/history/event.ts";
 import { temporaryFolder } from "../support/folder.ts";
 import { readSoak, READINGS } from "./recorded.ts";
@@ -10,18 +11,7 @@ const run: HistoryEvent = {
   seed: 4,
   minutes: 2,
   versions: {},
-  settings: {
-    agents: 1,
-    publishers: 1,
-    leaseTtlSeconds: 5,
-    sessionTtlSeconds: 5,
-    probeSeconds: 2,
-    freshMs: 1000,
-    swrMs: 2000,
-    budgetMs: 250,
-    coldBudgetMs: 2000,
-    staleAfterMs: 10_000,
-  },
+  settings: SETTINGS_DEFAULT,
 };
 const churned: HistoryEvent = { type: "phase", at: 500, phase: "faults" };
 const healed: HistoryEvent = { type: "phase", at: 900, phase: "healed" };

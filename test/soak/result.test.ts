@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { SETTINGS_DEFAULT } from "../chaos/guarantees/view.ts";
 import type { HistoryEvent } from "../chaos/history/event.ts";
 import { parseArguments } from "./arguments.ts";
 import { measuredOf } from "./measured.ts";
@@ -7,19 +8,13 @@ import type { Reading } from "./sampler.ts";
 
 const MINUTES = 30;
 const END_MS = MINUTES * 60_000;
-const settings = {
-  agents: 3,
-  publishers: 2,
-  leaseTtlSeconds: 5,
-  sessionTtlSeconds: 5,
-  probeSeconds: 2,
-  freshMs: 1000,
-  swrMs: 2000,
-  budgetMs: 250,
-  coldBudgetMs: 2000,
-  staleAfterMs: 10_000,
-};
-const run = { type: "run", seed: 1, minutes: MINUTES, versions: { etcd: "3.4.23" }, settings } as const;
+const run = {
+  type: "run",
+  seed: 1,
+  minutes: MINUTES,
+  versions: { etcd: "3.4.23" },
+  settings: SETTINGS_DEFAULT,
+} as const;
 
 /** A sample each ten seconds of a process whose memory is as told, and that logs ten bytes a second. */
 function recorded(rssAt: (minute: number) => number): HistoryEvent[] {

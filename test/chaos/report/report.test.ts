@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { SETTINGS_DEFAULT } from "../guarantees/view.ts";
 import type { HistoryEvent, ReadEvent, RunEvent } from "../history/event.ts";
 import { renderReport } from "./report.ts";
 
@@ -8,18 +9,7 @@ const run: RunEvent = {
   minutes: 1,
   command: "npm run chaos -- --seed 7 --minutes 1",
   versions: { etcd: "3.4.23" },
-  settings: {
-    agents: 3,
-    publishers: 2,
-    leaseTtlSeconds: 5,
-    sessionTtlSeconds: 5,
-    probeSeconds: 2,
-    freshMs: 1000,
-    swrMs: 2000,
-    budgetMs: 250,
-    coldBudgetMs: 2000,
-    staleAfterMs: 10_000,
-  },
+  settings: SETTINGS_DEFAULT,
 };
 const read: ReadEvent = {
   type: "read",
